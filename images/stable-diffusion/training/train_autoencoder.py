@@ -1,0 +1,124 @@
+"""Train the autoencoder on the rendered pictures; `--decoder-only` goes on with a fixed encoder.
+
+The decoder may be improved at any later time: the latents the diffusion model learns stay as they
+are. Noise on the latents during training makes the decoder bear the diffusion model's errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from autoencoder_model import Autoencoder
+from torch import Tensor
+from torch.nn import functional
+
+HERE = Path(__file__).parent
+CHECKPOINT = HERE / "runs" / "autoencoder.pt"
+LATENT_NOISE = 0.08
+LATENT_DECAY = 1e-3
+
+
+def crops(pictures: np.ndarray, rng: np.random.Generator, batch: int, side: int) -> Tensor:
+    """A batch of random crops, in [-1, 1], channels last in memory."""
+    limit = pictures.shape[1] - side
+    taken = np.empty((batch, side, side, 3), dtype=np.uint8)
+    for row, index in enumerate(rng.integers(len(pictures), size=batch)):
+        # Multiples of 4, as the borders of the patches lie in whole pictures.
+        y, x = 4 * rng.integers(limit // 4 + 1, size=2)
+        taken[row] = pictures[index, y : y + side, x : x + side]
+    return torch.from_numpy(taken).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def edges(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+
+
+def reconstruction_loss(made: Tensor, wanted: Tensor) -> Tensor:
+    """Absolute error of the pixels and of their differences: the latter keeps outlines sharp."""
+    pixel = functional.l1_loss(made, wanted)
+    gradient = sum(functional.l1_loss(a, b) for a, b in zip(edges(made), edges(wanted)))
+    return pixel + functional.mse_loss(made, wanted) + 0.5 * gradient
+
+
+def train(options: argparse.Namespace) -> None:
+    torch.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
+    pictures = np.load(HERE / "data" / "pictures.npy", mmap_mode="r")
+    model = Autoencoder().to(memory_format=torch.channels_last)
+    if CHECKPOINT.exists() and options.resume:
+        model.load_state_dict(torch.load(CHECKPOINT)["model"])
+    parameters = model.decoder.parameters() if options.decoder_only else model.parameters()
+    optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
+    started, step, average = time.monotonic(), 0, None
+    while (spent := (time.monotonic() - started) / (60 * options.minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * spent))
+        picture = crops(pictures, rng, options.batch, options.crop).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            if options.decoder_only:
+                with torch.no_grad():
+                    latents = model.encode(picture)
+            else:
+                latents = model.encode(picture)
+            noisy = latents + LATENT_NOISE * torch.randn_like(latents)
+            made = model.decode(noisy)
+        loss = reconstruction_loss(made.float(), picture) + LATENT_DECAY * latents.float().square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
+        step += 1
+        if step % 100 == 0:
+            print(f"step {step} loss {average:.4f} {time.monotonic() - started:.0f}s", flush=True)
+    if not options.decoder_only:
+        measure(model, pictures, rng)
+    CHECKPOINT.parent.mkdir(exist_ok=True)
+    torch.save({"model": model.state_dict(), "steps": step}, CHECKPOINT)
+    encode_all(model, pictures, latents_too=not options.decoder_only)
+
+
+@torch.no_grad()
+def measure(model: Autoencoder, pictures: np.ndarray, rng: np.random.Generator) -> None:
+    """Set mean and std so that `encode` gives normalized latents from now on."""
+    latents = model.encoder(crops(pictures, rng, 512, pictures.shape[1]))
+    model.mean.copy_(latents.mean((0, 2, 3)))
+    model.std.copy_(latents.std((0, 2, 3)))
+
+
+@torch.no_grad()
+def encode_all(model: Autoencoder, pictures: np.ndarray, *, latents_too: bool) -> None:
+    """Report the error on whole pictures and write all latents, float16."""
+    sample = torch.from_numpy(np.array(pictures[:: len(pictures) // 200])).permute(0, 3, 1, 2) / 127.5 - 1
+    error = (model.decode(model.encode(sample)).clamp(-1, 1) - sample).square().mean().item()
+    print(f"PSNR {10 * math.log10(4 / error):.2f} dB on {len(sample)} pictures")
+    if latents_too:
+        parts = []
+        for start in range(0, len(pictures), 256):
+            part = torch.from_numpy(np.array(pictures[start : start + 256])).permute(0, 3, 1, 2)
+            parts.append(model.encode(part / 127.5 - 1).half().numpy())
+        np.save(HERE / "data" / "latents.npy", np.concatenate(parts))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--crop", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--decoder-only", action="store_true")
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    train(options)
+
+
+if __name__ == "__main__":
+    main()
