@@ -1,0 +1,1 @@
+"""The built-in kinds, each declared in one place."""

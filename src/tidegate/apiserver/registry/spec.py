@@ -1,0 +1,106 @@
+"""`KindSpec`: all that the server must know of one served kind, in one declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tidegate.apis.kinds import Admit, PrinterColumn
+from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.requests import RequestContext
+from tidegate.kube.objects import Key, Object
+from tidegate.kube.resources import Resource
+
+ALL_VERBS = (
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+)
+
+Schema = dict[str, Any]
+Default = Callable[[Object], None]
+Validate = Callable[[Object, "Object | None", FieldErrors], None]
+CreateHandler = Callable[[RequestContext, Object], Awaitable[Object]]
+
+
+class ClusterView(Protocol):
+    """What a kind's `prepare` may see of the other objects, including writes on their way."""
+
+    def find(self, resource: Resource, key: Key) -> Object | None:
+        """One object, or None."""
+        ...
+
+    def all(self, resource: Resource, namespace: str | None = None) -> Iterable[Object]:
+        """All objects of a resource, or those of one namespace."""
+        ...
+
+
+Prepare = Callable[[Object, "Object | None", ClusterView, FieldErrors], None]
+
+
+@dataclass(frozen=True)
+class ScaleSpec:
+    """Where the scale subresource finds its numbers, as dotted paths."""
+
+    spec_replicas: str = "spec.replicas"
+    status_replicas: str = "status.replicas"
+    selector: str = "spec.selector"
+
+
+@dataclass(frozen=True)
+class KindSpec:
+    """One kind at one version.
+
+    Attributes:
+        resource: names and scope.
+        schema: the OpenAPI v3 schema of the whole object. May hold `$ref`s of the form
+            `#/components/schemas/NAME` into `Registry.definitions`. Called once.
+        schema_name: the name of this schema among the definitions, e.g.
+            `io.k8s.api.core.v1.Pod`.
+        default: fills defaults in place, in an object that the pipeline owns.
+        validate: reports into FieldErrors; the old object is None on create.
+        admit: defaults and validation in one, as our own kinds bring them.
+        prepare: what needs a look at other objects (allocations, existence), in place.
+        create_handler: answers a create without storing (reviews); such a kind has only the
+            verb `create`.
+        status_subresource: status is written only through `/status`.
+        generation: `metadata.generation` counts changes outside metadata and status.
+        scale: the scale subresource, if any.
+        subresources: others, for discovery, as (name, kind, verbs).
+        strategic: strategic merge patch is offered (built-in types only).
+        prune: unknown fields are dropped (custom resources) when they are not refused.
+        verbs: what is served.
+        printer_columns: for tables, where the kind brings its own.
+        storage_version: False for the further served versions of a custom kind.
+        name_rule: `subdomain`, `label`, `label1035` or `path`: the syntax of metadata.name.
+    """
+
+    resource: Resource
+    schema: Callable[[], Schema]
+    schema_name: str
+    default: Default | None = None
+    validate: Validate | None = None
+    admit: Admit | None = None
+    prepare: Prepare | None = None
+    create_handler: CreateHandler | None = None
+    status_subresource: bool = False
+    generation: bool = False
+    scale: ScaleSpec | None = None
+    subresources: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    strategic: bool = False
+    prune: bool = False
+    verbs: tuple[str, ...] = ALL_VERBS
+    printer_columns: tuple[PrinterColumn, ...] = ()
+    storage_version: bool = True
+    name_rule: str = "subdomain"
+
+    @property
+    def bucket(self) -> str:
+        """Where the store keeps the objects: the same for all versions of a kind."""
+        return f"{self.resource.group}/{self.resource.plural}"

@@ -1,0 +1,1 @@
+"""Durable objects with one resourceVersion counter: SQLite on disk, everything also in memory."""
