@@ -1,0 +1,55 @@
+# Two commands do it all: `make demo` and `make test`. Everything they need, they install.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo stop test lint format bench lock train-tiny eval-tiny clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
+		| while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+$(STAMP): pyproject.toml requirements/locked.txt scripts/make-environment
+	@scripts/make-environment $(VENV) $(PYTHON)
+	@touch $@
+
+install: $(STAMP) ## Make the environment in .venv
+
+demo: $(STAMP) ## Start the platform, run the Stable Diffusion demo, leave it running
+	@$(BIN)/python -m examples.demo
+
+stop: $(STAMP) ## Stop the platform that `make demo` started
+	@$(BIN)/tidegate down
+
+test: $(STAMP) ## Run every test, end to end ones too
+	@scripts/install-test-tools
+	$(BIN)/pytest
+	$(MAKE) --no-print-directory -C images/stable-diffusion test
+	$(MAKE) --no-print-directory -C images/portal test
+
+lint: $(STAMP) ## Style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+format: $(STAMP) ## Put the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure, as ratios against limits and peers in the same run
+	@scripts/install-test-tools
+	$(BIN)/python -m benchmarks
+
+lock: $(STAMP) ## Renew the pinned versions
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev \
+		--no-header --no-emit-index-url --output-file requirements/locked.txt pyproject.toml
+
+train-tiny eval-tiny: ## Train or evaluate the small diffusion model
+	$(MAKE) -C images/stable-diffusion $@
+
+clean: ## Remove the environment and what tools left
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis out

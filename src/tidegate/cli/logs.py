@@ -1,0 +1,63 @@
+"""`tidegate logs`: the platform's own log, or that of a service's pods."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+from tidegate.cli.settings import Settings, load
+from tidegate.kube.errors import UserError
+from tidegate.kube.objects import Object, name_of
+from tidegate.kube.remote import RemoteClient, connect
+from tidegate.kube.resources import PODS
+
+
+def show(data_dir: Path, service: str, *, follow: bool, tail: int) -> None:
+    """Write to stdout; with `follow` until interrupted or until every pod has ended."""
+    settings = load(data_dir)
+    if service:
+        namespace, _, name = service.rpartition("/")
+        asyncio.run(_service_logs(settings, namespace or "default", name, follow, tail))
+        return
+    command = ["tail", f"--lines={tail}", *(["--follow=name"] if follow else [])]
+    subprocess.run([*command, str(settings.log_file)], check=True)
+
+
+async def _service_logs(
+    settings: Settings, namespace: str, name: str, follow: bool, tail: int
+) -> None:
+    async with connect(settings.kubeconfig) as client:
+        selector = f"serving.knative.dev/service={name}"
+        pods = await client.list(PODS, namespace=namespace, label_selector=selector)
+        if not pods.items:
+            raise UserError(
+                f"the service {namespace}/{name} has no pods now: see `tidegate status`"
+            )
+        async with asyncio.TaskGroup() as group:
+            for pod in pods.items:
+                for container in pod["spec"]["containers"]:
+                    group.create_task(_container_log(client, pod, container["name"], follow, tail))
+
+
+async def _container_log(
+    client: RemoteClient, pod: Object, container: str, follow: bool, tail: int
+) -> None:
+    prefix = f"{name_of(pod)} ".encode()
+    pending = b""
+    log = client.stream_log(
+        name_of(pod),
+        namespace=pod["metadata"]["namespace"],
+        container=container,
+        follow=follow,
+        tail_lines=tail,
+    )
+    async for chunk in log:
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            sys.stdout.buffer.write(prefix + line + b"\n")
+        sys.stdout.buffer.flush()
+    if pending:
+        sys.stdout.buffer.write(prefix + pending + b"\n")
+        sys.stdout.buffer.flush()

@@ -1,0 +1,191 @@
+"""`tidegate`: the commands, each a thin door to a module that does the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli.settings import Settings, default_data_dir
+from tidegate.cli.terminal import out, user_errors
+
+app = typer.Typer(
+    name="tidegate",
+    help="A serverless platform for AI model services: Knative Services as pods that come and go"
+    " with the traffic.",
+    epilog="Start with:  tidegate up -d   then   export KUBECONFIG=$(tidegate kubeconfig --path)",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+image_app = typer.Typer(
+    help="The images that pods can run: directories with an image.toml.", no_args_is_help=True
+)
+app.add_typer(image_app, name="image")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Where the platform keeps everything (default: $TIDEGATE_HOME or ~/.tidegate).",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    str, typer.Option("--output", "-o", help="`text` or `json`.", metavar="text|json")
+]
+
+
+def _directory(data_dir: Path | None) -> Path:
+    return (data_dir or default_data_dir()).expanduser().absolute()
+
+
+@app.command()
+@user_errors
+def up(
+    data_dir: DataDir = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Run in the background; return when it serves.")
+    ] = False,
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    api_port: Annotated[
+        int, typer.Option(help="Port of the Kubernetes API.", min=1, max=65535)
+    ] = 6443,
+    gateway_port: Annotated[
+        int, typer.Option(help="Port of the gateway.", min=1, max=65535)
+    ] = 8080,
+    console_port: Annotated[
+        int, typer.Option(help="Port of the console.", min=1, max=65535)
+    ] = 8081,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(help="Directory of images known from the start; may be repeated."),
+    ] = None,
+) -> None:
+    """Start the platform on this machine.
+
+    Examples:
+      tidegate up -d
+      tidegate up --data-dir /tmp/second --api-port 7443 --gateway-port 9080 --console-port 9081
+    """
+    from tidegate.cli import up as command
+
+    settings = Settings(
+        data_dir=_directory(data_dir),
+        bind=bind,
+        api_port=api_port,
+        gateway_port=gateway_port,
+        console_port=console_port,
+        image_dirs=tuple(path.absolute() for path in images or ()),
+    )
+    if detach:
+        command.run_in_background(settings)
+    else:
+        command.run_in_foreground(settings)
+
+
+@app.command()
+@user_errors
+def down(data_dir: DataDir = None) -> None:
+    """Stop the platform: pods first, gently, then the gateway and the control plane.
+
+    What was deployed stays stored; `tidegate up` brings it back.
+    """
+    from tidegate.cli.down import stop
+
+    stop(_directory(data_dir))
+
+
+@app.command()
+@user_errors
+def status(data_dir: DataDir = None, output: Output = "text") -> None:
+    """Show services, pods, their seconds and what they cost.
+
+    Examples:
+      tidegate status
+      tidegate status -o json
+    """
+    from tidegate.cli.status import show
+
+    show(_directory(data_dir), output=output)
+
+
+@app.command()
+@user_errors
+def logs(
+    service: Annotated[
+        str, typer.Argument(help="A service, as NAME or NAMESPACE/NAME; the platform if absent.")
+    ] = "",
+    data_dir: DataDir = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    tail: Annotated[int, typer.Option(help="Lines from the end to begin with.", min=0)] = 100,
+) -> None:
+    """Show the log of the platform, or of all pods of a service.
+
+    Examples:
+      tidegate logs -f
+      tidegate logs knative-sd-demo --tail 20
+    """
+    from tidegate.cli.logs import show
+
+    show(_directory(data_dir), service, follow=follow, tail=tail)
+
+
+@app.command()
+@user_errors
+def kubeconfig(
+    data_dir: DataDir = None,
+    path: Annotated[bool, typer.Option("--path", help="Print the file's path only.")] = False,
+) -> None:
+    """Print the kubeconfig of the platform, for kubectl and every other client.
+
+    Examples:
+      export KUBECONFIG=$(tidegate kubeconfig --path)
+      tidegate kubeconfig > ~/.kube/tidegate
+    """
+    from tidegate.cli.settings import load
+
+    file = load(_directory(data_dir)).kubeconfig
+    typer.echo(file if path else file.read_text(), nl=path)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from tidegate import __version__
+
+    out.print(f"tidegate {__version__}")
+
+
+@image_app.command("add")
+@user_errors
+def image_add(
+    directory: Annotated[Path, typer.Argument(help="A directory with an image.toml.")],
+    alias: Annotated[
+        list[str] | None, typer.Option(help="A further reference for it; may be repeated.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make an image known, also under other references.
+
+    Example:
+      tidegate image add ./my-model --alias registry.example.com/team/my-model:v1
+    """
+    from tidegate.cli.images import add
+
+    add(_directory(data_dir), directory, alias or [])
+
+
+@image_app.command("list")
+@user_errors
+def image_list(data_dir: DataDir = None, output: Output = "text") -> None:
+    """List the images that are known, with the references that mean them."""
+    from tidegate.cli.images import show
+
+    show(_directory(data_dir), output=output)
+
+
+if __name__ == "__main__":
+    app()

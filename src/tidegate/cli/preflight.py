@@ -1,0 +1,85 @@
+"""What must hold before a platform starts, each failure with what to do about it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tidegate.cli.settings import Settings
+from tidegate.kube.errors import UserError
+
+
+def prepare_data_dir(path: Path) -> None:
+    """Make the data directory, readable by its owner only.
+
+    Raises:
+        UserError: it cannot be made, written or kept private.
+    """
+    advice = "choose another with --data-dir or TIDEGATE_HOME"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+        (path / "logs").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot use the data directory {path}: {error.strerror}; {advice}") from (
+            error
+        )
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write to the data directory {path}; {advice}")
+
+
+@contextmanager
+def hold_data_dir(settings: Settings) -> Generator[None]:
+    """Be the only platform on this data directory for as long as the context lasts.
+
+    Raises:
+        UserError: another one runs on it.
+    """
+    with settings.lock_file.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"a platform runs already on {settings.data_dir} (process {running_pid(settings)});"
+                " stop it with `tidegate down`, or give this one its own --data-dir"
+            ) from error
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def running_pid(settings: Settings) -> int | None:
+    """The process that holds the data directory, None when no one does."""
+    try:
+        with settings.lock_file.open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read() or 0) or None
+    except (FileNotFoundError, PermissionError):
+        pass
+    return None
+
+
+def check_port(bind: str, port: int, *, option: str, purpose: str) -> None:
+    """See that `port` is free.
+
+    Raises:
+        UserError: it is taken, may not be used, or `bind` is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            raise UserError(
+                f"cannot listen on {bind}:{port} for the {purpose}: {error.strerror};"
+                f" choose another with {option} (or --bind), or stop what uses it"
+            ) from error

@@ -1,0 +1,89 @@
+"""Where a platform lives and which ports it takes, and the record of it for later commands."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tidegate.kube.errors import UserError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One platform on this machine.
+
+    Attributes:
+        data_dir: everything it keeps; one platform per directory.
+        bind: the address of the API, the gateway and the console.
+        api_port, gateway_port, console_port: TCP ports.
+        image_dirs: directories whose subdirectories are images known from the start.
+    """
+
+    data_dir: Path
+    bind: str = "127.0.0.1"
+    api_port: int = 6443
+    gateway_port: int = 8080
+    console_port: int = 8081
+    image_dirs: tuple[Path, ...] = ()
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.data_dir / "kubeconfig"
+
+    @property
+    def log_file(self) -> Path:
+        return self.data_dir / "logs" / "tidegate.log"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.data_dir / "lock"
+
+    @property
+    def record_file(self) -> Path:
+        return self.data_dir / "platform.json"
+
+
+def default_data_dir() -> Path:
+    """`TIDEGATE_HOME`, else `~/.tidegate`."""
+    home = os.environ.get("TIDEGATE_HOME")
+    return Path(home) if home else Path.home() / ".tidegate"
+
+
+def save(settings: Settings) -> None:
+    """Record the settings of the platform that runs on this data directory."""
+    record: dict[str, Any] = asdict(settings)
+    record["data_dir"] = str(settings.data_dir)
+    record["image_dirs"] = [str(path) for path in settings.image_dirs]
+    temporary = settings.record_file.with_suffix(".new")
+    temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    temporary.replace(settings.record_file)
+
+
+def load(data_dir: Path) -> Settings:
+    """The settings the platform on `data_dir` was started with.
+
+    Raises:
+        UserError: no platform was ever started there.
+    """
+    settings = Settings(data_dir)
+    try:
+        record = orjson.loads(settings.record_file.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"there is no platform in {data_dir}: start one with `tidegate up`,"
+            " or name its directory with --data-dir"
+        ) from error
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise UserError(f"cannot read {settings.record_file}: {error}") from error
+    return replace(
+        settings,
+        bind=record["bind"],
+        api_port=record["api_port"],
+        gateway_port=record["gateway_port"],
+        console_port=record["console_port"],
+        image_dirs=tuple(Path(path) for path in record["image_dirs"]),
+    )
