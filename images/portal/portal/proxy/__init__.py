@@ -1,0 +1,1 @@
+"""The service's own page on a port of the portal: a reverse proxy through the gateway."""
