@@ -199,9 +199,7 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _serves(
-    pair: KeyPair, authority: KeyPair, now: datetime, names: tuple[str, ...] = ()
-) -> bool:
+def _serves(pair: KeyPair, authority: KeyPair, now: datetime, names: tuple[str, ...] = ()) -> bool:
     if not (pair.certificate.exists() and pair.key.exists()):
         return False
     certificate = _load_certificate(pair.certificate)

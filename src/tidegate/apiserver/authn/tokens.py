@@ -119,9 +119,7 @@ class TokenIssuer:
         headers = {"kid": self._key_id}
         return jwt.encode(claims, self._key, _ALGORITHM, headers=headers), float(expires_at)
 
-    def verify(
-        self, token: str, *, audiences: Sequence[str] = DEFAULT_AUDIENCES
-    ) -> TokenIdentity:
+    def verify(self, token: str, *, audiences: Sequence[str] = DEFAULT_AUDIENCES) -> TokenIdentity:
         """What the token says, signature, issuer, audience and times checked.
 
         Raises:

@@ -132,7 +132,7 @@ def _resource_matches(resources: frozenset[str], resource: str, subresource: str
 
 
 def _path_matches(pattern: str, path: str) -> bool:
-    if pattern == ALL or pattern == path:
+    if pattern in (ALL, path):
         return True
     return pattern.endswith(ALL) and path.startswith(pattern[:-1])
 

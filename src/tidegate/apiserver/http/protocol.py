@@ -1,0 +1,89 @@
+"""uvicorn's HTTP protocol, with what an API server needs beside it.
+
+The verified client certificate reaches the application as `scope["client_subject"]`, and request
+headers have a bound.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_MAX_HEADER_BYTES = 64 * 1024
+_MAX_HEADERS = 200
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: text/plain\r\ncontent-length: 38\r\nconnection: close\r\n\r\n"
+    b"the request's headers are over 64 KiB\n"
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who a verified client certificate names."""
+
+    common_name: str
+    organizations: tuple[str, ...]
+
+
+class ApiProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    _subject: Subject | None = None
+    _header_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._subject = _peer(transport.get_extra_info("ssl_object"))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._header_bytes = 0
+        scope = cast("dict[str, Any]", self.scope)
+        scope["client_subject"] = self._subject
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name, value)
+        if len(self.headers) >= _MAX_HEADERS:
+            self._refuse()
+        super().on_header(name, value)
+
+    def _count(self, *parts: bytes) -> None:
+        self._header_bytes += sum(len(part) for part in parts)
+        if self._header_bytes > _MAX_HEADER_BYTES:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        raise _HeadersTooLargeError
+
+
+class _HeadersTooLargeError(Exception):
+    """Stops the parser; the answer is already on its way."""
+
+
+def _peer(connection: ssl.SSLObject | None) -> Subject | None:
+    # With CERT_OPTIONAL the dictionary is empty without a certificate, and only verified ones
+    # ever get here.
+    certificate = connection.getpeercert() if connection is not None else None
+    if not certificate:
+        return None
+    names: list[tuple[str, str]] = [
+        pair
+        for relative in cast("tuple[tuple[tuple[str, str], ...], ...]", certificate["subject"])
+        for pair in relative
+    ]
+    return Subject(
+        common_name=next((value for name, value in names if name == "commonName"), ""),
+        organizations=tuple(value for name, value in names if name == "organizationName"),
+    )
