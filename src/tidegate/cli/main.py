@@ -51,13 +51,18 @@ def up(
     ] = False,
     bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     api_port: Annotated[
-        int, typer.Option(help="Port of the Kubernetes API.", min=1, max=65535)
+        int,
+        typer.Option(
+            envvar="TIDEGATE_API_PORT", help="Port of the Kubernetes API.", min=1, max=65535
+        ),
     ] = 6443,
     gateway_port: Annotated[
-        int, typer.Option(help="Port of the gateway.", min=1, max=65535)
+        int,
+        typer.Option(envvar="TIDEGATE_GATEWAY_PORT", help="Port of the gateway.", min=1, max=65535),
     ] = 8080,
     console_port: Annotated[
-        int, typer.Option(help="Port of the console.", min=1, max=65535)
+        int,
+        typer.Option(envvar="TIDEGATE_CONSOLE_PORT", help="Port of the console.", min=1, max=65535),
     ] = 8081,
     images: Annotated[
         list[Path] | None,

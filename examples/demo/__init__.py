@@ -1,0 +1,1 @@
+"""The seed's demo from beginning to end, as `make demo` runs it."""

@@ -1,0 +1,108 @@
+"""Image requests to the service: one, and many at a fixed concurrency."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import httpx
+
+_TIMEOUT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Image:
+    """One answered request; times in seconds on the monotonic clock.
+
+    Attributes:
+        number: which request it was.
+        pod: the pod that made the image.
+        sent, dispatched, answered: when it left here, reached the pod, and came back.
+        png: the image.
+        cold_start: seconds the request waited for its first pod, 0 when one was there.
+    """
+
+    number: int
+    pod: str
+    sent: float
+    dispatched: float
+    answered: float
+    png: bytes
+    cold_start: float
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where the model answers: the gateway's address and the host name of the service."""
+
+    gateway: str
+    host: str
+
+    async def generate(self, http: httpx.AsyncClient, prompt: str, *, number: int) -> Image:
+        """Ask for one image.
+
+        Raises:
+            httpx.HTTPError: no answer, or one that is not 200.
+        """
+        sent = time.monotonic()
+        answer = await http.post(
+            f"{self.gateway}/sdapi/v1/txt2img",
+            json={"prompt": prompt, "seed": 1000 + number},
+            headers={"Host": self.host},
+        )
+        answered = time.monotonic()
+        answer.raise_for_status()
+        queued = float(answer.headers["Tidegate-Queued-Ms"]) / 1000
+        return Image(
+            number=number,
+            pod=answer.headers["Tidegate-Pod"],
+            sent=sent,
+            dispatched=sent + queued,
+            answered=answered,
+            png=base64.b64decode(answer.json()["images"][0]),
+            cold_start=float(answer.headers.get("Tidegate-Cold-Start", 0)),
+        )
+
+    async def burst(
+        self, prompt: str, *, total: int, concurrency: int, done: Callable[[Image], None]
+    ) -> list[Image]:
+        """`total` requests, never more than `concurrency` at once, each on its own connection."""
+        numbers = iter(range(1, total + 1))
+        images: list[Image] = []
+
+        async def client() -> None:
+            for number in numbers:
+                async with new_client() as http:
+                    image = await self.generate(http, prompt, number=number)
+                images.append(image)
+                done(image)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(client())
+        return sorted(images, key=lambda image: image.number)
+
+
+def new_client() -> httpx.AsyncClient:
+    """An HTTP client for this machine, without proxies."""
+    return httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)
+
+
+def overlaps(images: list[Image], *, tolerance: float = 0.002) -> list[tuple[Image, Image]]:
+    """Pairs of requests that one pod held at the same time.
+
+    `tolerance` in seconds covers what lies between the clocks here and in the gateway.
+    """
+    by_pod: dict[str, list[Image]] = {}
+    for image in sorted(images, key=lambda image: image.dispatched):
+        by_pod.setdefault(image.pod, []).append(image)
+    return [
+        (first, second)
+        for held in by_pod.values()
+        for first, second in pairwise(held)
+        if second.dispatched < first.answered - tolerance
+    ]

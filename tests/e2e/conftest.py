@@ -1,0 +1,29 @@
+"""One platform for the tests that do not break it; those that do start their own."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.e2e.platform import Platform, running_platform
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Generator[Platform]:
+    with running_platform(tmp_path_factory.mktemp("platform")) as running:
+        # Quick scale-down for every test that watches it.
+        running.kubectl(
+            "patch",
+            "configmap/config-autoscaler",
+            "--namespace=knative-serving",
+            "--type=merge",
+            '--patch={"data":{"stable-window":"6s","scale-to-zero-grace-period":"1s"}}',
+        )
+        yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/e2e/" in str(item.path):
+            item.add_marker("e2e")

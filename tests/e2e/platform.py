@@ -1,0 +1,190 @@
+"""A real platform on ephemeral ports in a directory of its own, driven as a user would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+REPOSITORY = Path(__file__).parents[2]
+IMAGES = Path(__file__).parent / "images"
+
+
+@dataclass
+class Platform:
+    """Commands against one platform.
+
+    Attributes:
+        data_dir: of the platform.
+        api_port, gateway_port, console_port: where it listens on 127.0.0.1.
+        images: directories of images it knows from the start.
+    """
+
+    data_dir: Path
+    api_port: int
+    gateway_port: int
+    console_port: int
+    images: tuple[Path, ...] = (IMAGES,)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def gateway(self) -> str:
+        return f"http://127.0.0.1:{self.gateway_port}"
+
+    @property
+    def pid(self) -> int:
+        """The control plane's process."""
+        return int((self.data_dir / "lock").read_text())
+
+    def tidegate(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+        """Run a command of Tidegate on this platform's data directory."""
+        return subprocess.run(
+            [sys.executable, "-m", "tidegate.cli.main", *arguments],
+            env={**os.environ, **self.environment, "TIDEGATE_HOME": str(self.data_dir)},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def up(self) -> None:
+        """Start it in the background; fails the test with its log when it does not come up."""
+        done = self.tidegate("up", "--detach", *self.up_options())
+        if done.returncode:
+            log = self.data_dir / "logs" / "tidegate.log"
+            tail = log.read_text()[-4000:] if log.exists() else ""
+            raise AssertionError(f"{done.stdout}{done.stderr}\n{tail}")
+
+    def up_options(self) -> list[str]:
+        return [
+            f"--api-port={self.api_port}",
+            f"--gateway-port={self.gateway_port}",
+            f"--console-port={self.console_port}",
+            *(f"--images={path}" for path in self.images),
+        ]
+
+    def down(self) -> None:
+        done = self.tidegate("down")
+        assert done.returncode == 0, done.stderr
+
+    def kill_control_plane(self) -> None:
+        """kill -9, as a crash would."""
+        descriptor = os.pidfd_open(self.pid)
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            import select
+
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            assert poller.poll(10_000), "the control plane does not die"
+        finally:
+            os.close(descriptor)
+
+    def kubectl(
+        self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the real kubectl; with `check` a failure fails the test with its words."""
+        done = subprocess.run(
+            ["kubectl", *arguments],
+            env={
+                **os.environ,
+                "KUBECONFIG": str(self.data_dir / "kubeconfig"),
+                "HOME": str(self.data_dir),
+            },
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done
+
+    def get(self, *arguments: str) -> Any:
+        """`kubectl get ... -o json`, parsed."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
+
+    def apply(self, manifest: str) -> str:
+        return self.kubectl("apply", "-f", "-", stdin=manifest).stdout
+
+    def request(
+        self, host: str, path: str = "/", *, timeout: float = 30, **options: Any
+    ) -> httpx.Response:
+        """A GET through the gateway on a connection of its own."""
+        headers = {"Host": host, **options.pop("headers", {})}
+        with httpx.Client(trust_env=False, timeout=timeout) as client:
+            return client.get(f"{self.gateway}{path}", headers=headers, **options)
+
+
+def free_ports(count: int) -> list[int]:
+    """Distinct ports that were free a moment ago, below the range of outgoing connections."""
+    ports: list[int] = []
+    for candidate in range(10_000 + os.getpid() % 5000 * 2, 30_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", candidate))
+            ports.append(candidate)
+        if len(ports) == count:
+            return ports
+    raise AssertionError("no free ports on this machine")
+
+
+@contextlib.contextmanager
+def running_platform(
+    directory: Path, *, images: tuple[Path, ...] = (IMAGES,)
+) -> Generator[Platform]:
+    """A platform that is up, and is taken down in the end with all that it started."""
+    platform = Platform(directory, *free_ports(3), images=images)
+    platform.up()
+    try:
+        yield platform
+    finally:
+        platform.down()
+
+
+def knative_service(
+    name: str,
+    *,
+    image: str = "counter",
+    annotations: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+    concurrency: int = 1,
+    traffic: list[dict[str, Any]] | None = None,
+    namespace: str = "default",
+) -> str:
+    """The manifest of a Knative Service, as JSON, which is YAML."""
+    scaling = {"autoscaling.knative.dev/class": "mpa.autoscaling.knative.dev"}
+    spec: dict[str, Any] = {
+        "template": {
+            "metadata": {"annotations": {**scaling, **(annotations or {})}},
+            "spec": {
+                "containerConcurrency": concurrency,
+                "containers": [
+                    {
+                        "image": image,
+                        "env": [{"name": k, "value": v} for k, v in (env or {}).items()],
+                    }
+                ],
+            },
+        }
+    }
+    if traffic is not None:
+        spec["traffic"] = traffic
+    return json.dumps(
+        {
+            "apiVersion": "serving.knative.dev/v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+    )

@@ -1,0 +1,89 @@
+"""`tidegate` itself: clear errors, quick start, small footprint, readable output."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.platform import Platform, free_ports, knative_service
+
+
+def test_a_second_up_on_the_same_directory_is_refused(platform: Platform) -> None:
+    done = platform.tidegate("up", "-d", *platform.up_options())
+    assert done.returncode == 1
+    assert "runs already" in done.stderr
+    assert "tidegate down" in done.stderr
+
+
+def test_a_busy_port_is_named_with_the_option_that_changes_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        platform = Platform(tmp_path / "data", port, *free_ports(2))
+        done = platform.tidegate("up", "-d", *platform.up_options())
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "--api-port" in done.stderr
+
+
+def test_an_unusable_data_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    platform = Platform(tmp_path / "file" / "data", *free_ports(3))
+    done = platform.tidegate("up", "-d", *platform.up_options())
+    assert done.returncode == 1
+    assert "--data-dir" in done.stderr
+
+
+def test_commands_without_a_platform_say_how_to_start_one(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "none", *free_ports(3))
+    for command in ("status", "down", "logs", "kubeconfig"):
+        done = platform.tidegate(command)
+        assert done.returncode == 1
+        assert "tidegate up" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "logs", "kubeconfig"])
+def test_every_command_explains_itself(platform: Platform, command: str) -> None:
+    done = platform.tidegate(command, "--help")
+    assert done.returncode == 0
+    assert "--data-dir" in done.stdout
+
+
+def test_version(platform: Platform) -> None:
+    assert platform.tidegate("version").stdout.startswith("tidegate ")
+
+
+def test_kubeconfig_is_private_and_works(platform: Platform) -> None:
+    path = Path(platform.tidegate("kubeconfig", "--path").stdout.strip())
+    assert path.stat().st_mode & 0o077 == 0
+    assert platform.tidegate("kubeconfig").stdout == path.read_text()
+
+
+def test_status_shows_pods_their_spec_seconds_and_cost(platform: Platform) -> None:
+    annotations = {
+        "autoscaling.knative.dev/min-scale": "1",
+        "k8s.aliyun.com/eci-use-specs": "ecs.gn5-c4g1.xlarge,ecs.gn5i-c8g1.2xlarge",
+    }
+    platform.apply(knative_service("priced", annotations=annotations))
+    platform.kubectl("wait", "ksvc/priced", "--for=condition=Ready", "--timeout=30s")
+    status = json.loads(platform.tidegate("status", "-o", "json").stdout)
+    pod = next(pod for pod in status["pods"] if pod["service"] == "priced")
+    assert pod["spec"] == "ecs.gn5-c4g1.xlarge"
+    assert pod["seconds"] > 0
+    assert pod["cost"] > 0
+    service = next(s for s in status["services"] if s["name"] == "priced")
+    assert service["ready"] is True
+    assert "priced" in platform.tidegate("status").stdout
+    found = platform.get("pods", "-l", "serving.knative.dev/service=priced")["items"][0]
+    chosen = found["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-spec"]
+    assert chosen == "ecs.gn5-c4g1.xlarge"
+    assert "counter: ready" in platform.tidegate("logs", "priced").stdout
+    platform.kubectl("delete", "ksvc/priced")
+
+
+def test_the_idle_control_plane_is_small(platform: Platform) -> None:
+    status = Path(f"/proc/{platform.pid}/status").read_text()
+    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    assert int(resident.split()[1]) < 150 * 1024

@@ -1,0 +1,126 @@
+"""From zero, up with the burst, exactly one request per pod, down again without a loss."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.e2e.platform import Platform, knative_service
+
+
+def _deploy(platform: Platform, name: str, **annotations: str) -> str:
+    keyed = {f"autoscaling.knative.dev/{key}": value for key, value in annotations.items()}
+    platform.apply(knative_service(name, annotations=keyed))
+    platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=30s")
+    return f"{name}.default.localhost"
+
+
+def _pods(platform: Platform, name: str) -> list[str]:
+    found = platform.get("pods", "-l", f"serving.knative.dev/service={name}")["items"]
+    return [pod["metadata"]["name"] for pod in found]
+
+
+def _wait_for_zero(platform: Platform, name: str) -> None:
+    platform.kubectl(
+        "wait", "--for=delete", "pods", "-l", f"serving.knative.dev/service={name}",
+        "--timeout=60s",
+    )  # fmt: skip
+
+
+def _burst(platform: Platform, host: str, *, total: int, at_once: int, work: float) -> list[dict]:
+    def one(_: int) -> dict:
+        answer = platform.request(host, f"/?work={work}", timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(one, range(total)))
+
+
+def test_a_burst_from_zero_gets_a_pod_per_request_and_no_pod_ever_two(platform: Platform) -> None:
+    host = _deploy(platform, "burst", **{"max-scale": "10", "target-utilization-percentage": "100"})
+    _wait_for_zero(platform, "burst")
+    began = time.monotonic()
+    answers = _burst(platform, host, total=20, at_once=20, work=1.0)
+    took = time.monotonic() - began
+    assert max(answer["most"] for answer in answers) == 1
+    assert len({answer["pod"] for answer in answers}) == 10
+    assert took < 15, f"20 requests of 1 s over 10 pods took {took:.1f} s"
+    _wait_for_zero(platform, "burst")
+    platform.kubectl("delete", "ksvc/burst")
+
+
+def test_max_scale_is_never_exceeded(platform: Platform) -> None:
+    host = _deploy(platform, "capped", maxScale="2", targetUtilizationPercentage="100")
+    answers = _burst(platform, host, total=12, at_once=12, work=0.2)
+    assert max(answer["most"] for answer in answers) == 1
+    assert len({answer["pod"] for answer in answers}) == 2
+    platform.kubectl("delete", "ksvc/capped")
+
+
+def test_min_scale_is_kept(platform: Platform) -> None:
+    _deploy(platform, "kept", **{"min-scale": "2"})
+    platform.kubectl(
+        "wait", "deploy/kept-00001-deployment", "--for=jsonpath={.status.readyReplicas}=2",
+        "--timeout=30s",
+    )  # fmt: skip
+    platform.kubectl("delete", "ksvc/kept")
+
+
+def test_a_long_request_outlives_the_scale_down_around_it(platform: Platform) -> None:
+    host = _deploy(platform, "long", **{"target-utilization-percentage": "100"})
+    with ThreadPoolExecutor(4) as pool:
+        long = pool.submit(platform.request, host, "/?work=14", timeout=60)
+        for _ in range(3):
+            pool.submit(platform.request, host, "/?work=0.5", timeout=60)
+        assert long.result().status_code == 200
+    platform.kubectl("delete", "ksvc/long")
+
+
+def test_first_answer_from_zero_says_how_long_it_waited(platform: Platform) -> None:
+    host = _deploy(platform, "cold")
+    _wait_for_zero(platform, "cold")
+    answer = platform.request(host)
+    assert answer.status_code == 200
+    assert 0 < float(answer.headers["Tidegate-Cold-Start"]) < 10
+    assert answer.headers["Tidegate-Pod"] == answer.json()["pod"]
+    warm = platform.request(host)
+    assert "Tidegate-Cold-Start" not in warm.headers
+    platform.kubectl("delete", "ksvc/cold")
+
+
+def test_versions_stand_side_by_side_and_traffic_moves_by_percent(platform: Platform) -> None:
+    keep = {"autoscaling.knative.dev/min-scale": "1"}
+    platform.apply(knative_service("split", annotations=keep, env={"VERSION": "one"}))
+    platform.kubectl("wait", "ksvc/split", "--for=condition=Ready", "--timeout=30s")
+    traffic = [
+        {"revisionName": "split-00001", "percent": 80},
+        {"latestRevision": True, "percent": 20, "tag": "next"},
+    ]
+    platform.apply(
+        knative_service("split", annotations=keep, env={"VERSION": "two"}, traffic=traffic)
+    )
+    platform.kubectl(
+        "wait", "ksvc/split", "--timeout=30s",
+        "--for=jsonpath={.status.latestReadyRevisionName}=split-00002",
+    )  # fmt: skip
+    platform.kubectl("wait", "ksvc/split", "--for=condition=Ready", "--timeout=30s")
+    revisions = platform.get("revisions", "-l", "serving.knative.dev/service=split")["items"]
+    assert len(revisions) == 2
+    tagged = platform.request("next-split.default.localhost")
+    assert tagged.json()["version"] == "two"
+    with httpx.Client(trust_env=False, headers={"Host": "split.default.localhost"}) as client:
+        seen = Counter(client.get(platform.gateway).json()["version"] for _ in range(300))
+    assert seen["one"] == pytest.approx(240, abs=35)
+    moved = [{"latestRevision": True, "percent": 100}]
+    platform.apply(
+        knative_service("split", annotations=keep, env={"VERSION": "two"}, traffic=moved)
+    )
+    platform.kubectl("wait", "ksvc/split", "--for=condition=Ready", "--timeout=30s")
+    revisions = platform.get("revisions", "-l", "serving.knative.dev/service=split")["items"]
+    assert len(revisions) == 2, "a change of traffic makes no revision"
+    platform.kubectl("delete", "ksvc/split")
