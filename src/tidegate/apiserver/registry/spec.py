@@ -77,6 +77,7 @@ class KindSpec:
         prune: unknown fields are dropped (custom resources) when they are not refused.
         verbs: what is served.
         printer_columns: for tables, where the kind brings its own.
+        selectable_fields: what field selectors may name beside metadata.name and .namespace.
         storage_version: False for the further served versions of a custom kind.
         name_rule: `subdomain`, `label`, `label1035` or `path`: the syntax of metadata.name.
     """
@@ -97,6 +98,7 @@ class KindSpec:
     prune: bool = False
     verbs: tuple[str, ...] = ALL_VERBS
     printer_columns: tuple[PrinterColumn, ...] = ()
+    selectable_fields: tuple[str, ...] = ()
     storage_version: bool = True
     name_rule: str = "subdomain"
 

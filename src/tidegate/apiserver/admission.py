@@ -1,0 +1,175 @@
+"""From what a client sent to what may be stored: structure, metadata, defaults, validation.
+
+Does no I/O and never waits, so that what it has seen still holds when the store takes the result.
+"""
+
+from __future__ import annotations
+
+from tidegate.apiserver.refusals import conflict, forbidden
+from tidegate.apiserver.registry import metadata
+from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.registry import Registry
+from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.registry.structure import check_structure
+from tidegate.apiserver.requests import RequestContext
+from tidegate.apiserver.view import StoreView
+from tidegate.kube.clock import Clock, rfc3339
+from tidegate.kube.errors import BadRequest, Cause, NotFound
+from tidegate.kube.objects import Object, is_deleting, name_of, uid_of
+
+_NOT_COUNTED = ("apiVersion", "kind", "metadata", "status")
+
+
+class Admission:
+    """Prepares objects for the store; owns what it is given and changes it in place."""
+
+    def __init__(self, registry: Registry, view: StoreView, clock: Clock) -> None:
+        self._registry = registry
+        self._view = view
+        self._clock = clock
+
+    def now(self) -> str:
+        """The time of this request, as in `creationTimestamp`."""
+        return rfc3339(self._clock.time())
+
+    def decode(self, context: RequestContext, spec: KindSpec, obj: Object) -> Object:
+        """Check kind and structure; drops or refuses unknown fields as the request says.
+
+        Raises:
+            BadRequest: it is another kind, a type is wrong, or in strict mode a field unknown.
+        """
+        set_type(spec, obj)
+        check_structure(self._registry, spec, obj, context)
+        return obj
+
+    def create(
+        self, context: RequestContext, spec: KindSpec, obj: Object, namespace: str | None
+    ) -> Object:
+        """A new object, complete and valid. Raises BadRequest, Invalid, Forbidden, NotFound."""
+        obj = self.decode(context, spec, obj)
+        metadata.prepare_create(spec, obj, namespace=namespace, now=self.now())
+        if spec.resource.namespaced:
+            self._check_namespace(spec, obj)
+        if spec.status_subresource:
+            obj.pop("status", None)
+        return self._complete(context, spec, obj, None)
+
+    def update(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        obj: Object,
+        old: Object,
+        *,
+        namespace: str | None,
+    ) -> Object:
+        """The next version of the main resource. Raises BadRequest, Invalid, Conflict."""
+        obj = self.decode(context, spec, obj)
+        check_preconditions(spec, obj, old)
+        metadata.prepare_update(spec, obj, old, namespace=namespace)
+        if spec.status_subresource:
+            restore(obj, old, "status")
+        new = self._complete(context, spec, obj, old)
+        return self._counted(spec, new, old)
+
+    def update_status(
+        self, context: RequestContext, spec: KindSpec, obj: Object, old: Object
+    ) -> Object:
+        """The old object with the status of `obj`. Raises BadRequest, Conflict."""
+        obj = self.decode(context, spec, obj)
+        check_preconditions(spec, obj, old)
+        new = {**old, "metadata": dict(old["metadata"])}
+        restore(new, obj, "status")
+        return new
+
+    def _complete(
+        self, context: RequestContext, spec: KindSpec, obj: Object, old: Object | None
+    ) -> Object:
+        errors = FieldErrors()
+        if spec.default:
+            spec.default(obj)
+        metadata.validate(spec, obj, old, errors)
+        if spec.admit:
+            errors.raise_for(spec.resource, obj)
+            obj = spec.admit(obj, old, context.user.name)
+        if spec.validate:
+            spec.validate(obj, old, errors)
+        if spec.prepare and not errors:
+            spec.prepare(obj, old, self._view, errors)
+        errors.raise_for(spec.resource, obj)
+        return obj
+
+    def _counted(self, spec: KindSpec, new: Object, old: Object) -> Object:
+        if spec.generation and _counted_part(new) != _counted_part(old):
+            new["metadata"]["generation"] = int(old["metadata"].get("generation") or 1) + 1
+        return new
+
+    def _check_namespace(self, spec: KindSpec, obj: Object) -> None:
+        name = obj["metadata"]["namespace"]
+        namespace = self._view.namespace(name)
+        if namespace is None:
+            raise NotFound(f'namespaces "{name}" not found', resource="namespaces", name=name)
+        if is_deleting(namespace):
+            message = f"namespace {name} is being terminated"
+            raise forbidden(
+                spec.resource,
+                str(obj["metadata"].get("name") or ""),
+                f"unable to create new content in namespace {name} because it is being terminated",
+                (Cause("NamespaceTerminating", message, "metadata.namespace"),),
+            )
+
+
+def set_type(spec: KindSpec, obj: Object) -> None:
+    """Fill in kind and apiVersion where they are left out. Raises BadRequest on another kind."""
+    resource = spec.resource
+    kind = obj.setdefault("kind", resource.kind) or resource.kind
+    version = obj.setdefault("apiVersion", resource.api_version) or resource.api_version
+    if kind != resource.kind:
+        raise BadRequest(
+            f"{kind} in version {version!r} cannot be handled as a {resource.kind}:"
+            f" expected kind {resource.kind}"
+        )
+    if version != resource.api_version:
+        raise BadRequest(
+            f"the API version in the data ({version}) does not match the expected API version"
+            f" ({resource.api_version})"
+        )
+    obj["kind"], obj["apiVersion"] = kind, version
+
+
+def check_preconditions(spec: KindSpec, obj: Object, old: Object) -> None:
+    """The name must be that of the request; uid and resourceVersion, where given, must match.
+
+    Raises:
+        BadRequest: the names differ.
+        Conflict: uid or resourceVersion differ.
+    """
+    given = metadata.metadata_of(obj)
+    name = name_of(old)
+    if given.setdefault("name", name) != name:
+        raise BadRequest(
+            f"the name of the object ({given['name']}) does not match the name on the URL ({name})"
+        )
+    uid = given.get("uid")
+    if uid and uid != uid_of(old):
+        raise conflict(
+            spec.resource,
+            name,
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {uid_of(old)}",
+        )
+    version = given.get("resourceVersion")
+    if version and version != old["metadata"]["resourceVersion"]:
+        raise conflict(spec.resource, name)
+    given["resourceVersion"] = old["metadata"]["resourceVersion"]
+
+
+def restore(obj: Object, source: Object, name: str) -> None:
+    """Make a top-level field of `obj` what it is in `source`."""
+    if name in source:
+        obj[name] = source[name]
+    else:
+        obj.pop(name, None)
+
+
+def _counted_part(obj: Object) -> Object:
+    return {name: value for name, value in obj.items() if name not in _NOT_COUNTED}

@@ -1,0 +1,362 @@
+"""`Api`: the one pipeline that HTTP and in-process clients go through.
+
+authorize -> decode, default, validate -> store. Between the look at an object and the submission
+of its next version nothing awaits, so that concurrent writers meet as if one came after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from tidegate.apiserver.admission import Admission, check_preconditions
+from tidegate.apiserver.deletion import begin_delete, check_delete_preconditions, is_finished
+from tidegate.apiserver.listing import Lister
+from tidegate.apiserver.options import (
+    DeleteOptions,
+    Deletion,
+    Listing,
+    ListOptions,
+    WatchOptions,
+)
+from tidegate.apiserver.patch.dispatch import apply_patch
+from tidegate.apiserver.refusals import already_exists, forbidden, method_not_allowed, not_found
+from tidegate.apiserver.registry.registry import Registry
+from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.requests import Authorizer, RequestContext
+from tidegate.apiserver.scale import scale_of, with_scale
+from tidegate.apiserver.storage.store import Store
+from tidegate.apiserver.storage.stored import Stored
+from tidegate.apiserver.subresources import bind_pod, finalize_namespace
+from tidegate.apiserver.view import StoreView
+from tidegate.apiserver.watching import Watch
+from tidegate.kube.client import PatchType
+from tidegate.kube.clock import Clock
+from tidegate.kube.errors import NotFound
+from tidegate.kube.objects import Key, Object, thaw
+from tidegate.kube.resources import NAMESPACES, PODS
+
+
+class Api:
+    """All verbs on all kinds.
+
+    Objects passed in are owned by the API from then on; objects returned are shared and must not
+    be changed. Every method raises `tidegate.kube.errors.ApiError` subclasses.
+
+    Args:
+        store: open.
+        registry: the kinds served.
+        authorizer: asked for every call.
+        clock: for timestamps.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, authorizer: Authorizer, *, clock: Clock
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.authorizer = authorizer
+        self.clock = clock
+        self.view = StoreView(store)
+        self._admission = Admission(registry, self.view, clock)
+        self._lister = Lister(store, clock)
+
+    def authorize(
+        self,
+        context: RequestContext,
+        verb: str,
+        spec: KindSpec,
+        *,
+        subresource: str = "",
+        namespace: str | None = None,
+        name: str = "",
+    ) -> None:
+        """Raise Forbidden, in Kubernetes' words, unless the user may."""
+        resource, user = spec.resource, context.user
+        decision = self.authorizer.authorize(user, verb, resource, subresource, namespace, name)
+        if decision.allowed:
+            return
+        plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
+        scope = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+        detail = (
+            f'User "{user.name}" cannot {verb} resource "{plural}" in API group'
+            f' "{resource.group}" {scope}'
+        )
+        if decision.reason:
+            detail = f"{detail}: {decision.reason}"
+        raise forbidden(resource, name, detail)
+
+    async def get(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        name: str,
+        *,
+        namespace: str | None = None,
+        subresource: str = "",
+    ) -> Stored:
+        """One object; subresource `status` gives the object, `scale` its Scale."""
+        self._begin(context, "get", spec, subresource, namespace, name)
+        stored = self.store.get(spec.bucket, Key(namespace or "", name))
+        if stored is None:
+            raise not_found(spec.resource, name)
+        return self._shown(spec, subresource, stored)
+
+    async def list(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        *,
+        namespace: str | None = None,
+        options: ListOptions | None = None,
+    ) -> Listing:
+        """The objects of a namespace, or of all with None."""
+        self._begin(context, "list", spec, "", namespace, "")
+        return self._lister.list(spec, namespace, options or ListOptions())
+
+    def watch(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        *,
+        namespace: str | None = None,
+        options: WatchOptions | None = None,
+    ) -> Watch:
+        """Follow changes; the caller ends it by dropping it."""
+        self._begin(context, "watch", spec, "", namespace, "")
+        return Watch(self.store, spec, namespace, options or WatchOptions())
+
+    async def create(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        obj: Object,
+        *,
+        namespace: str | None = None,
+        name: str = "",
+        subresource: str = "",
+    ) -> Stored:
+        """A new object, or a POST to a subresource of object `name` (pods/binding)."""
+        namespace = namespace or _namespace_in(spec, obj)
+        self._begin(context, "create", spec, subresource, namespace, name)
+        if subresource:
+            return await self._post_subresource(context, spec, name, obj, namespace, subresource)
+        if spec.create_handler:
+            answer = await spec.create_handler(context, self._admission.decode(context, spec, obj))
+            return _transient(answer)
+        return await self._create(context, spec, obj, namespace)
+
+    async def update(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        name: str,
+        obj: Object,
+        *,
+        namespace: str | None = None,
+        subresource: str = "",
+    ) -> Stored:
+        """Replace an object, its status, its scale, or a namespace's finalizers (`finalize`)."""
+        self._begin(context, "update", spec, subresource, namespace, name)
+        key = Key(namespace or "", name)
+        old = self._newest(spec, key)
+        new = self._next(context, spec, obj, old.object, namespace, subresource)
+        stored = await self._replace(context, spec, key, new, old)
+        return self._shown(spec, subresource, stored)
+
+    async def patch(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        name: str,
+        patch: Any,
+        patch_type: PatchType,
+        *,
+        namespace: str | None = None,
+        subresource: str = "",
+    ) -> tuple[Stored, bool]:
+        """Change parts of an object; the second value says whether it was made (apply only)."""
+        self._begin(context, "patch", spec, subresource, namespace, name)
+        key = Key(namespace or "", name)
+        old = self.store.newest(spec.bucket, key)
+        if old is None and patch_type is not PatchType.APPLY:
+            raise not_found(spec.resource, name)
+        target = self._shown(spec, subresource, old).object if old else None
+        patched = apply_patch(
+            self.registry,
+            spec,
+            target,
+            patch,
+            patch_type,
+            context=context,
+            now=self._admission.now(),
+            subresource=subresource,
+        )
+        if old is None:
+            self.authorize(context, "create", spec, namespace=namespace, name=name)
+            patched.setdefault("metadata", {}).setdefault("name", name)
+            return await self._create(context, spec, patched, namespace), True
+        new = self._next(context, spec, patched, old.object, namespace, subresource)
+        stored = await self._replace(context, spec, key, new, old)
+        return self._shown(spec, subresource, stored), False
+
+    async def delete(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        name: str,
+        *,
+        namespace: str | None = None,
+        options: DeleteOptions | None = None,
+    ) -> Deletion:
+        """Delete an object, or mark it where finalizers or a grace period hold it."""
+        self._begin(context, "delete", spec, "", namespace, name)
+        key = Key(namespace or "", name)
+        return await self._delete(context, spec, key, options or DeleteOptions())
+
+    async def delete_collection(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        *,
+        namespace: str | None = None,
+        selection: ListOptions | None = None,
+        options: DeleteOptions | None = None,
+    ) -> list[Stored]:
+        """Delete all that a list would give; returns what was deleted or marked."""
+        self._begin(context, "deletecollection", spec, "", namespace, "")
+        listing = self._lister.list(spec, namespace, selection or ListOptions())
+        deleted: list[Stored] = []
+        for item in listing.items:
+            metadata = item.object["metadata"]
+            key = Key(metadata.get("namespace", ""), metadata["name"])
+            try:
+                deletion = await self._delete(context, spec, key, options or DeleteOptions())
+            except NotFound:
+                continue
+            deleted.append(deletion.stored)
+        return deleted
+
+    def _begin(
+        self,
+        context: RequestContext,
+        verb: str,
+        spec: KindSpec,
+        subresource: str,
+        namespace: str | None,
+        name: str,
+    ) -> None:
+        if not subresource and verb not in spec.verbs:
+            raise method_not_allowed(spec.resource, verb)
+        if subresource and subresource not in _subresources_of(spec):
+            raise NotFound("the server could not find the requested resource")
+        self.authorize(context, verb, spec, subresource=subresource, namespace=namespace, name=name)
+
+    def _newest(self, spec: KindSpec, key: Key) -> Stored:
+        stored = self.store.newest(spec.bucket, key)
+        if stored is None:
+            raise not_found(spec.resource, key.name)
+        return stored
+
+    def _next(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        obj: Object,
+        old: Object,
+        namespace: str | None,
+        subresource: str,
+    ) -> Object:
+        if subresource == "status":
+            return self._admission.update_status(context, spec, obj, old)
+        if subresource == "finalize":
+            check_preconditions(spec, obj, old)
+            return finalize_namespace(obj, old)
+        if subresource == "scale" and spec.scale:
+            check_preconditions(spec, obj, old)
+            obj = thaw(with_scale(spec.scale, old, obj))
+        return self._admission.update(context, spec, obj, old, namespace=namespace)
+
+    async def _create(
+        self, context: RequestContext, spec: KindSpec, obj: Object, namespace: str | None
+    ) -> Stored:
+        obj = self._admission.create(context, spec, obj, namespace)
+        metadata = obj["metadata"]
+        key = Key(metadata.get("namespace", ""), metadata["name"])
+        if self.store.newest(spec.bucket, key) is not None:
+            raise already_exists(spec.resource, key.name)
+        if context.dry_run:
+            return _transient(obj)
+        return await self.store.put(spec.bucket, key, obj)
+
+    async def _replace(
+        self, context: RequestContext, spec: KindSpec, key: Key, new: Object, old: Stored
+    ) -> Stored:
+        new["metadata"]["resourceVersion"] = old.object["metadata"]["resourceVersion"]
+        finished = is_finished(spec, new)
+        if new == old.object and not finished:
+            await self.store.settled(spec.bucket, key)
+            return old
+        if context.dry_run:
+            return _transient(new)
+        if finished:
+            return await self.store.delete(spec.bucket, key, new)
+        return await self.store.put(spec.bucket, key, new)
+
+    async def _delete(
+        self, context: RequestContext, spec: KindSpec, key: Key, options: DeleteOptions
+    ) -> Deletion:
+        old = self._newest(spec, key)
+        check_delete_preconditions(spec, old.object, options)
+        outcome = begin_delete(spec, old.object, options, self.clock.time())
+        if context.dry_run:
+            return Deletion(_transient(outcome.obj), outcome.remove)
+        if outcome.remove:
+            return Deletion(await self.store.delete(spec.bucket, key, outcome.obj), True)
+        return Deletion(await self._replace(context, spec, key, outcome.obj, old), False)
+
+    async def _post_subresource(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        name: str,
+        obj: Object,
+        namespace: str | None,
+        subresource: str,
+    ) -> Stored:
+        key = Key(namespace or "", name)
+        old = self._newest(spec, key)
+        if spec.resource == PODS and subresource == "binding":
+            new = bind_pod(old.object, obj, now=self._admission.now())
+            await self._replace(context, spec, key, new, old)
+            return _transient({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+        raise method_not_allowed(spec.resource, "create")
+
+    def _shown(self, spec: KindSpec, subresource: str, stored: Stored) -> Stored:
+        if subresource == "scale" and spec.scale:
+            scale = scale_of(spec.scale, stored.object)
+            return Stored(scale, orjson.dumps(scale), stored.version)
+        return stored
+
+
+def _namespace_in(spec: KindSpec, obj: Object) -> str | None:
+    if not spec.resource.namespaced:
+        return None
+    metadata = obj.get("metadata")
+    return metadata.get("namespace") if isinstance(metadata, dict) else None  # pyright: ignore
+
+
+def _subresources_of(spec: KindSpec) -> set[str]:
+    names = {name for name, _, _ in spec.subresources}
+    if spec.status_subresource:
+        names.add("status")
+    if spec.scale:
+        names.add("scale")
+    if spec.resource == NAMESPACES:
+        names.add("finalize")
+    return names
+
+
+def _transient(obj: Object) -> Stored:
+    return Stored(obj, orjson.dumps(obj), 0)

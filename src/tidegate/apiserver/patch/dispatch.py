@@ -1,0 +1,44 @@
+"""From a patch's media type to the function that applies it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidegate.apiserver.patch.json_patch import json_patch
+from tidegate.apiserver.patch.merge import merge_patch
+from tidegate.apiserver.registry.registry import Registry
+from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.requests import RequestContext
+from tidegate.kube.client import PatchType
+from tidegate.kube.errors import BadRequest, UnsupportedMediaType
+from tidegate.kube.objects import Object, thaw
+
+
+def apply_patch(
+    registry: Registry,
+    spec: KindSpec,
+    target: Object | None,
+    patch: Any,
+    patch_type: PatchType,
+    *,
+    context: RequestContext,
+    now: str,
+    subresource: str,
+) -> Object:
+    """The patched object, as a copy the caller owns; `target` is None where apply may create.
+
+    Raises:
+        BadRequest, Invalid: the patch is malformed or does not fit.
+        UnsupportedMediaType: the kind does not take patches of this type.
+    """
+    if patch_type is PatchType.JSON:
+        result = json_patch(target, patch)
+    elif not isinstance(patch, dict):
+        raise BadRequest("error decoding patch: must be an object")
+    elif patch_type is PatchType.MERGE:
+        result = merge_patch(target, patch)
+    else:
+        raise UnsupportedMediaType(f"patches of type {patch_type} are not supported here")
+    if not isinstance(result, dict):
+        raise BadRequest("the patch does not leave an object")
+    return thaw(result)

@@ -1,0 +1,35 @@
+"""JSON patch, RFC 6902, with refusals in Kubernetes' shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonpatch  # pyright: ignore[reportMissingTypeStubs]
+import jsonpointer  # pyright: ignore[reportMissingTypeStubs]
+
+from tidegate.kube.errors import BadRequest, Invalid
+
+_MAX_OPERATIONS = 10_000
+
+
+def json_patch(target: Any, operations: Any) -> Any:
+    """`target` with the operations applied in order; `target` is not changed.
+
+    Raises:
+        BadRequest: the patch is malformed.
+        Invalid: it does not fit the object: a path is missing or a test fails.
+    """
+    if not isinstance(operations, list):
+        raise BadRequest("error decoding patch: a JSON patch must be a list of operations")
+    if len(operations) > _MAX_OPERATIONS:  # pyright: ignore[reportUnknownArgumentType]
+        raise BadRequest(f"a JSON patch may have at most {_MAX_OPERATIONS} operations")
+    try:
+        return jsonpatch.JsonPatch(operations).apply(target)  # pyright: ignore
+    except jsonpatch.JsonPatchConflict as error:
+        raise Invalid(
+            f"the server rejected our request due to an error in our request: {error}"
+        ) from error
+    except jsonpatch.JsonPatchTestFailed as error:
+        raise Invalid(f"testing path failed: {error}") from error
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+        raise BadRequest(f"error decoding patch: {error}") from error

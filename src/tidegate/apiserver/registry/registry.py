@@ -1,0 +1,101 @@
+"""The set of kinds served now; custom ones come and go at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tidegate.apiserver.registry.spec import KindSpec, Schema
+from tidegate.kube.errors import NotFound
+from tidegate.kube.resources import Resource
+
+Listener = Callable[[], None]
+
+
+class Registry:
+    """Kinds by (group, version, plural).
+
+    Args:
+        specs: the kinds served from the start.
+        definitions: the named schemas that the specs' schemas refer to.
+    """
+
+    def __init__(
+        self, specs: Iterable[KindSpec] = (), definitions: dict[str, Schema] | None = None
+    ) -> None:
+        self._definitions = definitions or {}
+        self._specs: dict[tuple[str, str, str], KindSpec] = {}
+        self._schemas: dict[tuple[str, str, str], Schema] = {}
+        self._listeners: list[Listener] = []
+        self.generation = 0
+        for spec in specs:
+            self.add(spec)
+
+    @property
+    def definitions(self) -> dict[str, Schema]:
+        """Named schemas, referred to as `#/components/schemas/NAME`; not to be changed."""
+        return self._definitions
+
+    def add(self, spec: KindSpec) -> None:
+        """Serve a kind, or serve it anew."""
+        key = _key(spec.resource)
+        self._specs[key] = spec
+        self._schemas.pop(key, None)
+        self._changed()
+
+    def remove(self, resource: Resource) -> None:
+        """Serve a kind no longer."""
+        self._specs.pop(_key(resource), None)
+        self._schemas.pop(_key(resource), None)
+        self._changed()
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` after every change; `generation` has gone up."""
+        self._listeners.append(listener)
+
+    def specs(self) -> list[KindSpec]:
+        """All kinds at all versions, in the order in which they were added."""
+        return list(self._specs.values())
+
+    def find(self, group: str, version: str, plural: str) -> KindSpec | None:
+        """The kind behind a URL, or None."""
+        return self._specs.get((group, version, plural))
+
+    def find_kind(self, api_version: str, kind: str) -> KindSpec | None:
+        """The kind an object names, or None."""
+        for spec in self._specs.values():
+            if spec.resource.kind == kind and spec.resource.api_version == api_version:
+                return spec
+        return None
+
+    def of(self, resource: Resource) -> KindSpec:
+        """The spec of a resource. Raises NotFound when it is not served."""
+        spec = self._specs.get(_key(resource))
+        if spec is None:
+            raise NotFound("the server could not find the requested resource")
+        return spec
+
+    def schema(self, spec: KindSpec) -> Schema:
+        """The OpenAPI v3 schema of a kind, made once."""
+        key = _key(spec.resource)
+        found = self._schemas.get(key)
+        if found is None:
+            found = self._schemas[key] = spec.schema()
+        return found
+
+    def resolve(self, schema: Schema) -> Schema:
+        """What a schema with a `$ref` refers to; others are returned as they are."""
+        reference: Any = schema.get("$ref")
+        while reference:
+            schema = self._definitions[str(reference).rpartition("/")[2]]
+            reference = schema.get("$ref")
+        return schema
+
+    def _changed(self) -> None:
+        self.generation += 1
+        for listener in self._listeners:
+            listener()
+
+
+def _key(resource: Resource) -> tuple[str, str, str]:
+    return resource.group, resource.version, resource.plural

@@ -1,0 +1,57 @@
+"""Which objects a list or watch wants: namespace, name, labels and fields, as one predicate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.kube.errors import BadRequest
+from tidegate.kube.objects import Object
+from tidegate.kube.selectors import parse_field_selector, parse_label_selector
+
+Predicate = Callable[[Object], bool]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`matches` is None when everything in the namespace is wanted."""
+
+    namespace: str | None
+    matches: Predicate | None
+
+
+def selection(
+    spec: KindSpec, namespace: str | None, label_selector: str, field_selector: str
+) -> Selection:
+    """Parse the selectors.
+
+    Raises:
+        BadRequest: a selector is malformed or names a field the kind cannot be selected by.
+    """
+    predicates: list[Predicate] = []
+    if label_selector:
+        parsed = parse_label_selector(label_selector)
+        if parsed.requirements:
+            predicates.append(parsed.matches_object)
+    if field_selector:
+        _check_fields(spec, field_selector)
+        predicates.append(parse_field_selector(field_selector))
+    return Selection(namespace if spec.resource.namespaced else None, _all(predicates))
+
+
+def _all(predicates: list[Predicate]) -> Predicate | None:
+    if len(predicates) < 2:
+        return predicates[0] if predicates else None
+    return lambda obj: all(predicate(obj) for predicate in predicates)
+
+
+def _check_fields(spec: KindSpec, text: str) -> None:
+    known = ("metadata.name", "metadata.namespace", *spec.selectable_fields)
+    for term in text.split(","):
+        path = term.partition("=")[0].rstrip("!").strip()
+        if path and path not in known:
+            raise BadRequest(
+                f'Unable to find "{spec.resource.qualified}" that match field selector'
+                f' "{text}": field label not supported: {path}'
+            )

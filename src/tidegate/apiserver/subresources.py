@@ -1,0 +1,41 @@
+"""The subresources that change one part of one kind: pods/binding and namespaces/finalize."""
+
+from __future__ import annotations
+
+from tidegate.apiserver.refusals import conflict
+from tidegate.kube.errors import BadRequest
+from tidegate.kube.objects import Object, conditions_of, name_of, with_condition
+from tidegate.kube.resources import PODS
+
+
+def bind_pod(pod: Object, binding: Object, *, now: str) -> Object:
+    """The pod, assigned to the node that the Binding names.
+
+    Raises:
+        BadRequest: the Binding names no node.
+        Conflict: the pod is assigned already.
+    """
+    node = (binding.get("target") or {}).get("name")
+    if not node:
+        raise BadRequest("target.name: Required value: the node to bind the pod to")
+    assigned = (pod.get("spec") or {}).get("nodeName")
+    if assigned:
+        raise conflict(PODS, name_of(pod), f"pod {name_of(pod)} is already assigned to {assigned}")
+    scheduled = {"type": "PodScheduled", "status": "True"}
+    status: Object = pod.get("status") or {}
+    conditions = with_condition(conditions_of(pod), scheduled, now=now)
+    return {
+        **pod,
+        "metadata": dict(pod["metadata"]),
+        "spec": {**(pod.get("spec") or {}), "nodeName": node},
+        "status": {**status, "conditions": conditions},
+    }
+
+
+def finalize_namespace(sent: Object, namespace: Object) -> Object:
+    """The namespace with the `spec.finalizers` that were sent."""
+    finalizers = (sent.get("spec") or {}).get("finalizers") or []
+    spec = {**(namespace.get("spec") or {}), "finalizers": finalizers}
+    if not finalizers:
+        del spec["finalizers"]
+    return {**namespace, "metadata": dict(namespace["metadata"]), "spec": spec}
