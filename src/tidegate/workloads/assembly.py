@@ -1,0 +1,34 @@
+"""Puts the controllers of this room together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidegate.kube.controller import Context, Runnable
+from tidegate.kube.resources import Resource
+from tidegate.workloads.deployments import DeploymentController
+from tidegate.workloads.endpoints_controller import EndpointsController
+from tidegate.workloads.event_expiry import EventExpiryController
+from tidegate.workloads.garbage import GarbageCollector
+from tidegate.workloads.namespaces import NamespaceController
+from tidegate.workloads.replicasets import ReplicaSetController
+from tidegate.workloads.service_accounts import ServiceAccountController
+
+
+def build(context: Context, *, collected: Sequence[Resource], root_ca: str) -> list[Runnable]:
+    """All controllers, not running yet.
+
+    Args:
+        context: bound to the identity `system:kube-controller-manager`.
+        collected: every resource the API serves that may own, be owned or live in a namespace.
+        root_ca: PEM text of the API's certificate authority, for `kube-root-ca.crt`.
+    """
+    return [
+        DeploymentController(context).controller,
+        ReplicaSetController(context).controller,
+        EndpointsController(context).controller,
+        ServiceAccountController(context, root_ca=root_ca).controller,
+        NamespaceController(context, collected=collected).controller,
+        EventExpiryController(context).controller,
+        GarbageCollector(context, collected=collected),
+    ]

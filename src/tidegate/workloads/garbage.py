@@ -1,0 +1,246 @@
+"""Deletes what has lost its owners: in the background, in the foreground, or orphaned instead.
+
+- Background: the owner goes at once; each dependent follows when the collector sees it gone.
+- Foreground: the owner carries the finalizer `foregroundDeletion` until the dependents that
+  block it are gone; they are deleted first.
+- Orphan: the owner carries the finalizer `orphan` until its dependents no longer name it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tidegate.kube.controller import Context
+from tidegate.kube.errors import ApiError, Conflict, NotFound
+from tidegate.kube.informer import Handler
+from tidegate.kube.objects import (
+    Object,
+    is_deleting,
+    name_of,
+    namespace_of,
+    owner_references_of,
+    resource_version_of,
+    uid_of,
+)
+from tidegate.kube.resources import Resource
+from tidegate.kube.workqueue import WorkQueue
+from tidegate.workloads.ownership_graph import Item, OwnershipGraph
+
+logger = logging.getLogger(__name__)
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class _Owners:
+    """An object's owner references by what became of the owner."""
+
+    solid: list[Object]
+    dangling: list[Object]
+    waiting: list[Object]
+
+
+class GarbageCollector:
+    """Follows owner references over the collected resources.
+
+    Args:
+        context: client, informers, clock.
+        collected: the resources that own or are owned; owners of other kinds count as present.
+    """
+
+    def __init__(self, context: Context, *, collected: Sequence[Resource]) -> None:
+        self._client = context.client
+        self._informers = {r: context.informers.of(r) for r in collected}
+        self._by_kind = {(r.group, r.kind): r for r in collected}
+        self._graph = OwnershipGraph()
+        self._queue: WorkQueue[Item] = WorkQueue(context.clock)
+        for resource, informer in self._informers.items():
+            informer.add_handler(self._handler(resource))
+
+    async def run(self) -> None:
+        """Collect until cancelled; starts when every resource is known."""
+        for informer in self._informers.values():
+            await informer.wait_synced()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run_timers())
+            for _ in range(_WORKERS):
+                group.create_task(self._work())
+
+    def _handler(self, resource: Resource) -> Handler:
+        def handle(old: Object | None, new: Object | None) -> None:
+            replaced = old is not None and new is not None and uid_of(old) != uid_of(new)
+            if old is not None and (new is None or replaced):
+                self._gone(resource, old)
+            if new is not None:
+                self._seen(resource, new)
+
+        return handle
+
+    def _gone(self, resource: Resource, obj: Object) -> None:
+        owners = self._graph.owners(uid_of(obj))
+        item = self._graph.remove(resource, obj)
+        for dependent in self._graph.dependents(item.uid):
+            self._queue.add(dependent)
+        self._wake_owners(owners)
+
+    def _seen(self, resource: Resource, obj: Object) -> None:
+        before = self._graph.owners(uid_of(obj))
+        item = self._graph.put(resource, obj)
+        owners = self._graph.owners(item.uid)
+        if is_deleting(obj) and _finalizers(obj) & {FOREGROUND, ORPHAN}:
+            self._queue.add(item)
+        if owners != before and any(self._is_going(owner) for owner in owners):
+            self._queue.add(item)
+        self._wake_owners(before - owners)
+
+    def _wake_owners(self, uids: frozenset[str]) -> None:
+        """An owner in foreground deletion waits for its dependents."""
+        for uid in uids:
+            owner = self._graph.find(uid)
+            if owner is not None and self._is_going(uid):
+                self._queue.add(owner)
+
+    def _is_going(self, uid: str) -> bool:
+        obj = self._object(self._graph.find(uid))
+        return obj is None or is_deleting(obj)
+
+    def _object(self, item: Item | None) -> Object | None:
+        if item is None:
+            return None
+        obj = self._informers[item.resource].get(item.key.name, item.key.namespace)
+        return obj if obj is not None and uid_of(obj) == item.uid else None
+
+    async def _work(self) -> None:
+        while True:
+            item = await self._queue.get()
+            try:
+                await self._process(item)
+            except (Conflict, NotFound) as error:
+                delay = self._queue.retry(item)
+                logger.debug("collecting %s: %s; again in %.3f s", item.key, error, delay)
+            except ApiError as error:
+                delay = self._queue.retry(item)
+                logger.warning("collecting %s: %s; again in %.3f s", item.key, error, delay)
+            except Exception:
+                delay = self._queue.retry(item)
+                logger.exception("collecting %s failed; again in %.3f s", item.key, delay)
+            else:
+                self._queue.forget(item)
+            finally:
+                self._queue.done(item)
+
+    async def _process(self, item: Item) -> None:
+        obj = self._object(item)
+        if obj is None:
+            return
+        if is_deleting(obj) and ORPHAN in _finalizers(obj):
+            await self._orphan_dependents(item, obj)
+        elif is_deleting(obj) and FOREGROUND in _finalizers(obj):
+            await self._delete_dependents(item, obj)
+        elif not is_deleting(obj):
+            await self._delete_if_ownerless(item, obj)
+
+    async def _orphan_dependents(self, item: Item, obj: Object) -> None:
+        dependents = self._graph.dependents(item.uid)
+        await asyncio.gather(*(self._disown(dependent, {item.uid}) for dependent in dependents))
+        await self._drop_finalizer(item, obj, ORPHAN)
+
+    async def _delete_dependents(self, item: Item, obj: Object) -> None:
+        dependents = self._graph.dependents(item.uid)
+        if not any(self._blocks(dependent, item.uid) for dependent in dependents):
+            await self._drop_finalizer(item, obj, FOREGROUND)
+            return
+        for dependent in dependents:
+            self._queue.add(dependent)
+
+    def _blocks(self, dependent: Item, owner: str) -> bool:
+        obj = self._object(dependent)
+        return obj is not None and any(
+            r.get("uid") == owner and r.get("blockOwnerDeletion") for r in owner_references_of(obj)
+        )
+
+    async def _delete_if_ownerless(self, item: Item, obj: Object) -> None:
+        owners = await self._classify(obj)
+        going = [*owners.dangling, *owners.waiting]
+        if not going:
+            return
+        if owners.solid:
+            await self._disown(item, {str(r["uid"]) for r in going})
+            return
+        if owners.waiting and self._graph.dependents(item.uid):
+            propagation = "Foreground"
+        elif ORPHAN in _finalizers(obj):
+            propagation = "Orphan"
+        elif FOREGROUND in _finalizers(obj):
+            propagation = "Foreground"
+        else:
+            propagation = "Background"
+        try:
+            # The resourceVersion refuses the delete if the object found a new owner meanwhile.
+            await self._client.delete(
+                item.resource,
+                name_of(obj),
+                namespace=namespace_of(obj) or None,
+                propagation=propagation,
+                uid=item.uid,
+                resource_version=resource_version_of(obj),
+            )
+        except NotFound:
+            return
+
+    async def _classify(self, obj: Object) -> _Owners:
+        owners = _Owners([], [], [])
+        for reference in owner_references_of(obj):
+            owner = self._object(self._graph.find(str(reference.get("uid", ""))))
+            if owner is None and not await self._exists(reference, obj):
+                owners.dangling.append(reference)
+            elif owner is not None and is_deleting(owner) and FOREGROUND in _finalizers(owner):
+                owners.waiting.append(reference)
+            else:
+                owners.solid.append(reference)
+        return owners
+
+    async def _exists(self, reference: Object, dependent: Object) -> bool:
+        """Ask the API, for the cache of the owner's resource may lag behind the dependent's."""
+        group = str(reference["apiVersion"]).rpartition("/")[0]
+        resource = self._by_kind.get((group, str(reference["kind"])))
+        if resource is None:
+            return True
+        namespace = namespace_of(dependent) if resource.namespaced else None
+        try:
+            owner = await self._client.get(resource, str(reference["name"]), namespace=namespace)
+        except NotFound:
+            return False
+        return uid_of(owner) == reference.get("uid")
+
+    async def _disown(self, dependent: Item, owners: set[str]) -> None:
+        obj = self._object(dependent)
+        if obj is None:
+            return
+        references = [r for r in owner_references_of(obj) if r.get("uid") not in owners]
+        await self._patch_metadata(dependent, obj, {"ownerReferences": references})
+
+    async def _drop_finalizer(self, item: Item, obj: Object, finalizer: str) -> None:
+        finalizers = [f for f in obj["metadata"].get("finalizers") or () if f != finalizer]
+        await self._patch_metadata(item, obj, {"finalizers": finalizers})
+
+    async def _patch_metadata(self, item: Item, obj: Object, fields: Object) -> None:
+        metadata = {**fields, "resourceVersion": resource_version_of(obj)}
+        try:
+            await self._client.patch(
+                item.resource,
+                name_of(obj),
+                {"metadata": metadata},
+                namespace=namespace_of(obj) or None,
+            )
+        except NotFound:
+            return
+
+
+def _finalizers(obj: Object) -> set[str]:
+    return set(obj["metadata"].get("finalizers") or ())
