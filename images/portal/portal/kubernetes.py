@@ -33,6 +33,7 @@ class KubernetesClient:
         self._port = port
         self._dir = service_account_dir
         self._client: httpx.AsyncClient | None = None
+        self._connecting = asyncio.Lock()
 
     async def list_pods(self, namespace: str, label_selector: str) -> list[Object]:
         """The pods of a namespace that match a label selector."""
@@ -75,19 +76,23 @@ class KubernetesClient:
             raise KubernetesError(
                 "KUBERNETES_SERVICE_HOST is not set: the portal does not run in a cluster."
             )
-        if self._client is None:
-            ca = self._dir / "ca.crt"
-            try:
-                context = await asyncio.to_thread(ssl.create_default_context, cafile=str(ca))
-            except (OSError, ssl.SSLError) as error:
-                raise KubernetesError(f"The cluster's CA {ca} cannot be read: {error}") from error
-            self._client = httpx.AsyncClient(
-                base_url=f"https://{self._host}:{self._port}",
-                verify=context,
-                timeout=_TIMEOUT,
-                trust_env=False,
-            )
-        return self._client
+        async with self._connecting:
+            if self._client is None:
+                self._client = await self._connect()
+            return self._client
+
+    async def _connect(self) -> httpx.AsyncClient:
+        ca = self._dir / "ca.crt"
+        try:
+            context = await asyncio.to_thread(ssl.create_default_context, cafile=str(ca))
+        except (OSError, ssl.SSLError) as error:
+            raise KubernetesError(f"The cluster's CA {ca} cannot be read: {error}") from error
+        return httpx.AsyncClient(
+            base_url=f"https://{self._host}:{self._port}",
+            verify=context,
+            timeout=_TIMEOUT,
+            trust_env=False,
+        )
 
 
 def _object(response: httpx.Response) -> Object:
