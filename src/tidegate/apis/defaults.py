@@ -1,0 +1,131 @@
+"""What Knative fills in where a user says nothing; every function changes its argument in place.
+
+The callers pass copies. Source: Knative Serving's `*_defaults.go`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidegate.apis.settings import Defaults, Settings
+from tidegate.kube.objects import Object
+
+_PROBE_HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
+_WRITABLE_VOLUMES = ("emptyDir", "persistentVolumeClaim", "ephemeral")
+
+
+def set_service_defaults(spec: Object, settings: Settings, *, template: bool = True) -> None:
+    """Defaults of a Service's spec; `template` False leaves the template as it is."""
+    if template:
+        set_template_defaults(spec, settings)
+    if not spec.get("traffic"):
+        spec["traffic"] = [{"percent": 100, "latestRevision": True}]
+    set_traffic_defaults(spec)
+
+
+def set_template_defaults(spec: Object, settings: Settings) -> None:
+    """Defaults of `spec.template`."""
+    template = spec.setdefault("template", {})
+    set_revision_defaults(template.setdefault("spec", {}), settings)
+
+
+def set_route_defaults(spec: Object, name: str, *, owned: bool) -> None:
+    """Defaults of a Route's spec; one on its own routes to the Configuration of its name."""
+    if not spec.get("traffic") and not owned:
+        spec["traffic"] = [{"configurationName": name, "percent": 100, "latestRevision": True}]
+    set_traffic_defaults(spec)
+
+
+def set_traffic_defaults(spec: Object) -> None:
+    """Defaults of each traffic target."""
+    for target in spec.get("traffic") or ():
+        if target.get("latestRevision") is None:
+            target["latestRevision"] = not target.get("revisionName")
+
+
+def set_revision_defaults(spec: Object, settings: Settings) -> None:
+    """Defaults of a revision's spec."""
+    defaults = settings.defaults
+    if not spec.get("timeoutSeconds"):
+        spec["timeoutSeconds"] = defaults.revision_timeout_seconds
+    _set_shorter_timeouts(spec, defaults)
+    spec.setdefault("containerConcurrency", defaults.container_concurrency)
+    spec.setdefault("enableServiceLinks", defaults.enable_service_links)
+    containers: list[Object] = spec.get("containers") or []
+    _name_containers(containers, defaults.container_name_template)
+    _name_containers(spec.get("initContainers") or [], defaults.init_container_name_template)
+    writable = _writable_volumes(spec)
+    for container in containers:
+        _set_container_defaults(container, defaults, writable, serving=_is_serving(containers))
+    for container in spec.get("initContainers") or ():
+        _set_container_defaults(container, defaults, writable, serving=None)
+
+
+def _set_shorter_timeouts(spec: Object, defaults: Defaults) -> None:
+    # A cluster default that is not below the total would only restate it, so it is left out.
+    timeout = spec["timeoutSeconds"]
+    for key, value in (
+        ("responseStartTimeoutSeconds", defaults.revision_response_start_timeout_seconds),
+        ("idleTimeoutSeconds", defaults.revision_idle_timeout_seconds),
+    ):
+        if spec.get(key) is None and 0 < value < timeout:
+            spec[key] = value
+
+
+def _name_containers(containers: list[Object], template: str) -> None:
+    for index, container in enumerate(containers):
+        if not container.get("name"):
+            container["name"] = f"{template}-{index}" if len(containers) > 1 else template
+
+
+def _is_serving(containers: list[Object]) -> Any:
+    def check(container: Object) -> bool:
+        return len(containers) == 1 or bool(container.get("ports"))
+
+    return check
+
+
+def _writable_volumes(spec: Object) -> set[str]:
+    return {
+        str(volume.get("name"))
+        for volume in spec.get("volumes") or ()
+        if any(source in volume for source in _WRITABLE_VOLUMES)
+    }
+
+
+def _set_container_defaults(
+    container: Object, defaults: Defaults, writable: set[str], *, serving: Any
+) -> None:
+    _set_resource_defaults(container, defaults)
+    for mount in container.get("volumeMounts") or ():
+        if mount.get("name") not in writable:
+            mount["readOnly"] = True
+    if serving is None:
+        return
+    if serving(container):
+        _set_readiness_defaults(container.setdefault("readinessProbe", {}))
+    for kind in ("readinessProbe", "livenessProbe", "startupProbe"):
+        _set_grpc_defaults(container.get(kind))
+
+
+def _set_resource_defaults(container: Object, defaults: Defaults) -> None:
+    resources = container.setdefault("resources", {})
+    for section in ("requests", "limits"):
+        for name in ("cpu", "memory", "ephemeral-storage"):
+            value = getattr(defaults, f"revision_{name.replace('-', '_')}_{section[:-1]}")
+            if value is not None:
+                resources.setdefault(section, {}).setdefault(name, value)
+
+
+def _set_readiness_defaults(probe: Object) -> None:
+    if not any(probe.get(handler) is not None for handler in _PROBE_HANDLERS):
+        probe["tcpSocket"] = {"port": 0}
+    probe["successThreshold"] = probe.get("successThreshold") or 1
+    if probe.get("periodSeconds"):
+        probe["failureThreshold"] = probe.get("failureThreshold") or 3
+        probe["timeoutSeconds"] = probe.get("timeoutSeconds") or 1
+
+
+def _set_grpc_defaults(probe: Object | None) -> None:
+    if probe and probe.get("grpc") is not None:
+        probe["grpc"].setdefault("service", "")
