@@ -1,0 +1,99 @@
+"""What the pod's life cycle asks of a runtime, whatever it runs containers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tidegate.kube.errors import UserError
+from tidegate.node.images.store import Image
+
+
+class StartError(UserError):
+    """A container could not be started; the container's status shows the message."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One start of a container.
+
+    Attributes:
+        directory: private to this start; the runtime keeps its records there.
+        image: prepared before.
+        argv: program and arguments.
+        env: the complete environment.
+        working_dir: where the program starts.
+        title: short name for process listings.
+    """
+
+    directory: Path
+    image: Image
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    working_dir: Path
+    title: str
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a container ended.
+
+    Attributes:
+        code: exit code, 128 + signal for one that was killed by it.
+        signal: the signal's number, or 0.
+        finished_at: seconds since the epoch.
+        known: False when nobody saw the exit and the code is a stand-in.
+    """
+
+    code: int
+    signal: int
+    finished_at: float
+    known: bool = True
+
+
+class Container(Protocol):
+    """A started container."""
+
+    @property
+    def container_id(self) -> str:
+        """Unique name of this start, `<runtime>://<id>`."""
+        ...
+
+    @property
+    def started_at(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def wait(self) -> Exit:
+        """Wait for the end; may be called by several tasks and again afterwards."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all its processes; nothing happens if it has ended."""
+        ...
+
+
+class Runtime(Protocol):
+    """Runs containers. They outlive the control plane; `adopt` finds them again."""
+
+    async def prepare(self, image: Image) -> None:
+        """Make the next start of `image` quick. Raises ImageError."""
+        ...
+
+    async def start(self, launch: Launch) -> Container:
+        """Start a container. Raises StartError, and ImageError if the image cannot be prepared."""
+        ...
+
+    async def adopt(self, directory: Path) -> Container | None:
+        """The container once started with that directory, ended or not; None if never started."""
+        ...
+
+    async def run(self) -> None:
+        """Tend what runs until cancelled, leaving the containers alone."""
+        ...
+
+    async def shutdown(self) -> None:
+        """End everything that serves only to start containers."""
+        ...

@@ -1,0 +1,1 @@
+"""Containers as plain processes, forked from a warm template of their image."""

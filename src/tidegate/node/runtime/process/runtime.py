@@ -1,0 +1,260 @@
+"""The process runtime: one warm template per image, one process group per container.
+
+What it must know after a restart stands in each container's directory: `record.json` (which
+process), `exit.json` (how it ended), both written by the template.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tidegate.kube.clock import Clock
+from tidegate.kube.errors import TidegateError
+from tidegate.node.images import manifest
+from tidegate.node.images.errors import ImageError
+from tidegate.node.images.store import Image
+from tidegate.node.runtime.contract import Exit, Launch
+from tidegate.node.runtime.process.processes import ProcessName
+from tidegate.node.runtime.process.warm import (
+    TemplateLostError,
+    Templates,
+    WarmTemplate,
+    template_name,
+)
+
+logger = logging.getLogger(__name__)
+
+# How long after a container's end its template may take to write down the exit status.
+_STATUS_WAIT_SECONDS = 1.0
+_STATUS_POLL_SECONDS = 0.005
+_RESTORE_PAUSE_SECONDS = 1.0
+
+
+class ProcessContainer:
+    """A process group, known by the record in its directory."""
+
+    def __init__(self, directory: Path, record: dict[str, Any]) -> None:
+        self.directory = directory
+        self.template = str(record["template"])
+        self.started_at = float(record["startedAt"])
+        self.process = ProcessName(int(record["pid"]), int(record["startTime"]))
+        self.container_id = f"process://{self.process.pid}-{self.process.start_time}"
+        self._exit: Exit | None = None
+
+    async def wait(self) -> Exit:
+        """Wait for the end and how it came."""
+        if self._exit is None:
+            await self.process.wait_dead()
+            found = await self._read_exit()
+            self._exit = self._exit or found
+        return self._exit
+
+    def signal(self, number: int) -> None:
+        """Signal the group."""
+        self.process.signal_group(number)
+
+    async def _read_exit(self) -> Exit:
+        path = self.directory / "exit.json"
+        deadline = time.monotonic() + _STATUS_WAIT_SECONDS
+        while not path.exists() and time.monotonic() < deadline:
+            await asyncio.sleep(_STATUS_POLL_SECONDS)
+        try:
+            status = json.loads(path.read_text(encoding="utf-8"))
+            return Exit(int(status["code"]), int(status["signal"]), float(status["at"]))
+        except (OSError, ValueError, KeyError):
+            return Exit(137, 0, time.time(), known=False)
+
+
+class ProcessRuntime:
+    """Runs containers as processes.
+
+    Args:
+        data_dir: the platform's data directory.
+        clock: for the pause before a failed template is started again.
+        keep: templates without containers that stay warm, the longest unused go first.
+        start_timeout: seconds a template may take to import its modules.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, clock: Clock, keep: int = 8, start_timeout: float = 120.0
+    ) -> None:
+        self._run_dir = data_dir / "run"
+        self._clock = clock
+        self._keep = keep
+        self._templates = Templates(self._run_dir, start_timeout=start_timeout)
+        self._warm: OrderedDict[str, WarmTemplate] = OrderedDict()
+        self._images: dict[str, Image] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._running: dict[Path, ProcessContainer] = {}
+        self._changed = asyncio.Event()
+
+    async def prepare(self, image: Image) -> None:
+        """Have the template of `image` running."""
+        await self._template(image)
+
+    async def start(self, launch: Launch) -> ProcessContainer:
+        """Fork a container; a template found dead is replaced once."""
+        await asyncio.to_thread(_make_directory, launch.directory)
+        request = {
+            "directory": str(launch.directory),
+            "argv": list(launch.argv),
+            "env": dict(launch.env),
+            "cwd": str(launch.working_dir),
+            "title": launch.title,
+            "image": {
+                "digest": launch.image.digest,
+                "rootfs": str(launch.image.rootfs),
+                "environment": str(launch.image.environment),
+            },
+        }
+        try:
+            record = await (await self._template(launch.image)).request("fork", **request)
+        except TemplateLostError as error:
+            if (launch.directory / "record.json").exists():
+                raise
+            logger.warning("%s; starting another", error)
+            await asyncio.to_thread(_clear_pipes, launch.directory)
+            record = await (await self._template(launch.image)).request("fork", **request)
+        return self._track(ProcessContainer(launch.directory, record))
+
+    async def adopt(self, directory: Path) -> ProcessContainer | None:
+        """Find the container again by its record."""
+        path = directory / "record.json"
+        try:
+            record = json.loads(await asyncio.to_thread(path.read_text, encoding="utf-8"))
+            container = ProcessContainer(directory, record)
+        except (OSError, ValueError, KeyError):
+            return None
+        if container.process.is_alive():
+            self._remember_image(record)
+        self._track(container)
+        self._changed.set()
+        return container
+
+    def _remember_image(self, record: dict[str, Any]) -> None:
+        image: dict[str, str] = record["image"]
+        rootfs = Path(image["rootfs"])
+        with contextlib.suppress(ImageError):
+            loaded = manifest.load(rootfs)
+            known = Image(loaded.name, image["digest"], rootfs, Path(image["environment"]), loaded)
+            self._images.setdefault(record["template"], known)
+
+    async def run(self) -> None:
+        """Replace templates that die under running containers; retire those nobody uses."""
+        try:
+            while True:
+                self._changed.clear()
+                await self._tend()
+                watched = [asyncio.ensure_future(warm.wait_lost()) for warm in self._warm.values()]
+                watched.append(asyncio.ensure_future(self._changed.wait()))
+                try:
+                    await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for task in watched:
+                        task.cancel()
+        finally:
+            for warm in self._warm.values():
+                await warm.close()
+            self._warm.clear()
+
+    async def shutdown(self) -> None:
+        """End every template, also those that an earlier control plane started."""
+        for path in list(self._run_dir.glob("*.sock")):
+            warm = self._warm.pop(path.stem, None) or await self._templates.connect(path.stem)
+            if warm is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(warm.pid, signal.SIGTERM)
+                await warm.close()
+            path.unlink(missing_ok=True)
+
+    async def _template(self, image: Image) -> WarmTemplate:
+        name = template_name(image.digest, image.environment)
+        self._images[name] = image
+        return await self._running_template(name)
+
+    async def _running_template(self, name: str) -> WarmTemplate:
+        async with self._lock(name):
+            warm = self._warm.get(name)
+            if warm is None or warm.is_lost:
+                warm = await self._templates.connect(name)
+                if warm is None:
+                    warm = await self._templates.start(name, self._images[name])
+                await self._reattach(warm)
+                self._warm[name] = warm
+            self._warm.move_to_end(name)
+        self._changed.set()
+        return warm
+
+    async def _reattach(self, warm: WarmTemplate) -> None:
+        """Have the template read on where a dead one stopped; a living one refuses no harm."""
+        for container in list(self._running.values()):
+            if container.template == warm.name and container.process.is_alive():
+                with contextlib.suppress(TidegateError):
+                    await warm.request("attach", directory=str(container.directory))
+
+    async def _tend(self) -> None:
+        for name, warm in list(self._warm.items()):
+            if warm.is_lost:
+                del self._warm[name]
+                await warm.close()
+        for container in list(self._running.values()):
+            name = container.template
+            if name not in self._warm and container.process.is_alive():
+                await self._restore(name)
+        await self._retire_idle()
+
+    async def _restore(self, name: str) -> None:
+        try:
+            if name in self._images:
+                await self._running_template(name)
+                return
+            warm = await self._templates.connect(name)
+            if warm is not None:
+                self._warm[name] = warm
+        except TidegateError as error:
+            logger.warning("template %s cannot be started again: %s", name, error)
+            await self._clock.sleep(_RESTORE_PAUSE_SECONDS)
+            self._changed.set()
+
+    async def _retire_idle(self) -> None:
+        used = {container.template for container in self._running.values()}
+        idle = [name for name in self._warm if name not in used]
+        for name in idle[: max(0, len(idle) - self._keep)]:
+            warm = self._warm.pop(name)
+            with contextlib.suppress(TidegateError):
+                await warm.request("retire")
+            await warm.close()
+
+    def _track(self, container: ProcessContainer) -> ProcessContainer:
+        self._running[container.directory] = container
+        return container
+
+    def forget(self, directory: Path) -> None:
+        """The container is over and its directory will go."""
+        self._running.pop(directory, None)
+        self._changed.set()
+
+    @contextlib.asynccontextmanager
+    async def _lock(self, name: str) -> AsyncIterator[None]:
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            yield
+
+
+def _make_directory(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _clear_pipes(directory)
+
+
+def _clear_pipes(directory: Path) -> None:
+    for name in ("stdout", "stderr"):
+        (directory / name).unlink(missing_ok=True)

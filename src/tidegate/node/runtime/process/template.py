@@ -1,0 +1,492 @@
+"""The warm template of one image: has its modules imported and forks each container.
+
+A program of its own, run by the image's Python with nothing but the standard library, in a session
+of its own, so that it and its containers outlive the control plane. It
+
+- imports the modules that the image names, then serves requests on a Unix socket;
+- forks a container on request: Python programs run in the fork, others are exec'ed;
+- copies what containers write to their log files, line by line with the time, as the Container
+  Runtime Interface prescribes, and rotates the files;
+- reaps containers and leaves their exit status in their directories.
+
+Containers write to named pipes that they hold open for reading too: when the template dies they
+are not hurt, and the next template goes on reading where this one stopped.
+"""
+
+# The paths are strings, as they come and go over the socket.
+# ruff: noqa: PTH
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+PROTOCOL = 1
+LISTENER = 3
+REQUEST_LIMIT = 4 << 20
+LOG_LIMIT = 10 << 20
+LINE_LIMIT = 16 << 10
+READ_SIZE = 64 << 10
+IDLE_SECONDS = 900.0
+STREAMS = ("stdout", "stderr")
+
+# Variables that the interpreter reads only when it starts: with any other PYTHON* variable the
+# program gets an interpreter of its own.
+_HONOURED = frozenset({"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"})
+
+
+class Forked(BaseException):
+    """Raised in a new container's process to leave the template's frames."""
+
+    def __init__(self, launch: dict[str, Any]) -> None:
+        self.launch = launch
+
+
+class LogFile:
+    """A container's log; the file before the last rotation is kept as `<path>.1`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._handle).st_size
+        self._users = 0
+
+    def join(self) -> LogFile:
+        self._users += 1
+        return self
+
+    def leave(self) -> None:
+        self._users -= 1
+        if self._users == 0:
+            os.close(self._handle)
+
+    def write(self, data: bytes) -> None:
+        if self._size and self._size + len(data) > LOG_LIMIT:
+            self._rotate()
+        self._size += len(data)
+        os.write(self._handle, data)
+
+    def _rotate(self) -> None:
+        os.replace(self.path, f"{self.path}.1")
+        os.close(self._handle)
+        self._handle = os.open(
+            self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        self._size = 0
+
+
+class Pump:
+    """Copies one output stream of a container to its log."""
+
+    def __init__(self, path: str, stream: str, log: LogFile) -> None:
+        self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._stream = stream
+        self._log = log.join()
+        self._rest = b""
+
+    def copy(self) -> bool:
+        """Copy what is there, at most `READ_SIZE`; False at the end of the stream."""
+        try:
+            data = os.read(self.handle, READ_SIZE)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        records = [(line, b"F") for line in lines]
+        while len(self._rest) >= LINE_LIMIT:
+            records.append((self._rest[:LINE_LIMIT], b"P"))
+            self._rest = self._rest[LINE_LIMIT:]
+        self._write(records)
+        return True
+
+    def drain(self) -> None:
+        """Copy everything written so far."""
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.handle, READ_SIZE):
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                self._write([(line, b"F") for line in lines])
+
+    def close(self) -> None:
+        if self._rest:
+            self._write([(self._rest, b"F")])
+        os.close(self.handle)
+        self._log.leave()
+
+    def _write(self, records: list[tuple[bytes, bytes]]) -> None:
+        head = f"{_timestamp()} {self._stream} ".encode()
+        for line, tag in records:
+            self._log.write(b"%s%s %s\n" % (head, tag, line))
+
+
+class Connection:
+    """A control plane's connection: requests and answers are JSON, one per line."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self.link = link
+        self._buffer = b""
+
+    def requests(self) -> Iterator[dict[str, Any]]:
+        """The complete requests that have arrived. Raises ConnectionError at the end."""
+        data = self.link.recv(READ_SIZE)
+        if not data or len(self._buffer) > REQUEST_LIMIT:
+            raise ConnectionError
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            yield json.loads(line)
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.link.sendall(json.dumps(message).encode() + b"\n")
+
+
+class Template:
+    """The server loop; `serve` returns when told to quit and raises `Forked` in containers."""
+
+    def __init__(self, listener: socket.socket, name: str) -> None:
+        self._listener = listener
+        self._name = name
+        self._selector = selectors.DefaultSelector()
+        self._connections: set[Connection] = set()
+        self._containers: dict[int, str] = {}
+        self._pumps: dict[str, list[Pump]] = {}
+        self._retired = False
+        self._quiet_since = time.monotonic()
+
+    def serve(self) -> None:
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write)
+        signal.signal(signal.SIGCHLD, _wake_up)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(wake_read, selectors.EVENT_READ, lambda: self._reap(wake_read))
+        while not self._is_over():
+            for key, _ in self._selector.select(timeout=60.0):
+                if key.fileobj in self._selector.get_map():
+                    key.data()
+
+    def _is_over(self) -> bool:
+        busy = bool(self._containers or self._pumps)
+        if busy or self._connections:
+            self._quiet_since = time.monotonic()
+        idle = time.monotonic() - self._quiet_since > IDLE_SECONDS
+        return not busy and (self._retired or idle)
+
+    def _accept(self) -> None:
+        link, _ = self._listener.accept()
+        link.setblocking(True)
+        link.settimeout(10.0)
+        connection = Connection(link)
+        self._connections.add(connection)
+        self._selector.register(link, selectors.EVENT_READ, lambda: self._receive(connection))
+        hello = {"protocol": PROTOCOL, "pid": os.getpid(), "containers": len(self._containers)}
+        self._answer(connection, hello)
+
+    def _receive(self, connection: Connection) -> None:
+        try:
+            for request in connection.requests():
+                self._answer(connection, {"id": request["id"], **self._do(request)})
+        except (OSError, ValueError, KeyError):
+            self._drop(connection)
+
+    def _answer(self, connection: Connection, message: dict[str, Any]) -> None:
+        try:
+            connection.send(message)
+        except OSError:
+            self._drop(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._selector.unregister(connection.link)
+            connection.link.close()
+
+    def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if request["op"] == "fork":
+                return self._fork(request)
+            if request["op"] == "attach":
+                self._attach(request["directory"])
+                return {}
+            if request["op"] == "retire":
+                self._retired = True
+                return {}
+        except OSError as error:
+            return {"error": str(error)}
+        return {"error": f"unknown operation {request['op']!r}"}
+
+    def _fork(self, launch: dict[str, Any]) -> dict[str, Any]:
+        problem = _problem(launch)
+        if problem:
+            return {"error": problem}
+        directory: str = launch["directory"]
+        for stream in STREAMS:
+            os.mkfifo(os.path.join(directory, stream), 0o600)
+        self._attach(directory)
+        outputs = [os.open(os.path.join(directory, stream), os.O_RDWR) for stream in STREAMS]
+        pid = os.fork()
+        if pid == 0:
+            self._become_container(launch, outputs)
+        for output in outputs:
+            os.close(output)
+        self._containers[pid] = directory
+        record = {
+            "pid": pid,
+            "startTime": _start_time(pid),
+            "startedAt": time.time(),
+            "template": self._name,
+            "image": launch["image"],
+        }
+        _write_json(os.path.join(directory, "record.json"), record)
+        return record
+
+    def _attach(self, directory: str) -> None:
+        if directory in self._pumps:
+            return
+        log = LogFile(os.path.join(directory, "log"))
+        pumps = [Pump(os.path.join(directory, stream), stream, log) for stream in STREAMS]
+        self._pumps[directory] = pumps
+        for pump in pumps:
+            self._selector.register(
+                pump.handle, selectors.EVENT_READ, self._copier(directory, pump)
+            )
+
+    def _copier(self, directory: str, pump: Pump) -> Callable[[], None]:
+        def copy() -> None:
+            if not pump.copy():
+                self._close_pump(directory, pump)
+
+        return copy
+
+    def _close_pump(self, directory: str, pump: Pump) -> None:
+        self._selector.unregister(pump.handle)
+        pump.close()
+        self._pumps[directory].remove(pump)
+        if not self._pumps[directory]:
+            del self._pumps[directory]
+
+    def _reap(self, wake: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake, READ_SIZE)
+        while True:
+            try:
+                # The process stays a zombie until its group is gone, so that the group's
+                # number cannot be another's yet.
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            pid = found.si_pid
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            self._ended(pid, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, pid: int, code: int) -> None:
+        directory = self._containers.pop(pid, None)
+        if directory is None:
+            return
+        for pump in self._pumps.get(directory, ()):
+            pump.drain()
+        number = -code if code < 0 else 0
+        status = {"code": 128 + number if number else code, "signal": number, "at": time.time()}
+        with contextlib.suppress(OSError):
+            _write_json(os.path.join(directory, "exit.json"), status)
+
+    def _become_container(self, launch: dict[str, Any], outputs: list[int]) -> None:
+        # Everything of the template is closed by its owner object first: one that were closed
+        # only when collected would close a descriptor of the container's instead.
+        signal.set_wakeup_fd(-1)
+        os.setsid()
+        for connection in self._connections:
+            connection.link.close()
+        self._selector.close()
+        self._listener.close()
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (outputs[0], 1), (outputs[1], 2)):
+            os.dup2(source, target)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise Forked(launch)
+
+
+def run_container(launch: dict[str, Any], rootfs: str) -> None:
+    """Turn this freshly forked process into the container's program."""
+    argv: list[str] = launch["argv"]
+    environment: dict[str, str] = launch["env"]
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        os.chdir(launch["cwd"])
+    except OSError as error:
+        sys.stderr.write(f"cannot enter the working directory {launch['cwd']}: {error.strerror}\n")
+        os._exit(128)
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="utf-8") as comm:
+        comm.write(launch["title"][:15])
+    program = _python_program(argv, environment)
+    if program is None:
+        _exec(argv, environment)
+        return
+    _reseed()
+    # As the interpreter does for its own programs: a broken pipe is an exception.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    unbuffered = "-u" in argv[1:2] or bool(environment.get("PYTHONUNBUFFERED"))
+    sys.stdout.reconfigure(line_buffering=True, write_through=unbuffered)  # type: ignore[union-attr]
+    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
+    sys.path[:] = [path for path in sys.path if path != rootfs]
+    extra = environment.get("PYTHONPATH", "")
+    sys.path[0:0] = [path for path in extra.split(os.pathsep) if path]
+    sys.excepthook = _excepthook
+    program()
+
+
+def _python_program(argv: list[str], environment: dict[str, str]) -> Callable[[], None] | None:
+    """What runs `argv` in this interpreter, or None if it needs a process image of its own."""
+    if not _is_python(argv[0]):
+        return None
+    if any(name.startswith("PYTHON") and name not in _HONOURED for name in environment):
+        return None
+    rest = argv[1:]
+    if rest[:1] == ["-u"]:
+        rest = rest[1:]
+    if len(rest) >= 2 and rest[0] == "-m":
+        return lambda: _run_module(rest[1], rest[1:])
+    if len(rest) >= 2 and rest[0] == "-c":
+        return lambda: _run_code(compile(rest[1], "<string>", "exec"), ["-c", *rest[2:]], "")
+    if rest and not rest[0].startswith("-") and os.path.isfile(rest[0]):
+        return lambda: _run_script(rest)
+    return None
+
+
+def _is_python(program: str) -> bool:
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    return program in {"python", "python3", version, sys.executable}
+
+
+def _run_script(argv: list[str]) -> None:
+    path = argv[0]
+    with open(path, "rb") as file:
+        source = file.read()
+    code = compile(source, path, "exec")
+    _run_code(code, argv, os.path.dirname(os.path.realpath(path)), file=path)
+
+
+def _run_code(
+    code: types.CodeType, argv: list[str], path_entry: str, *, file: str | None = None
+) -> None:
+    # A module that stays, unlike runpy's: threads and pickles go on finding their `__main__`.
+    module = types.ModuleType("__main__")
+    module.__dict__["__builtins__"] = builtins
+    if file is not None:
+        module.__file__ = file
+    sys.modules["__main__"] = module
+    sys.argv[:] = argv
+    sys.path.insert(0, path_entry)
+    exec(code, module.__dict__)  # noqa: S102 - running the container's program is the purpose
+
+
+def _run_module(name: str, argv: list[str]) -> None:
+    sys.argv[:] = argv
+    sys.path.insert(0, os.getcwd())
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
+def _exec(argv: list[str], environment: dict[str, str]) -> None:
+    try:
+        os.execvpe(argv[0], argv, environment)  # noqa: S606 - the container's program
+    except OSError as error:
+        sys.stderr.write(f"{argv[0]}: {error.strerror}\n")
+        sys.stderr.flush()
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def _reseed() -> None:
+    # The random module reseeds itself in a fork, numpy's global generator does not.
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and hasattr(numpy, "random"):
+        numpy.random.seed()
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    sys.__excepthook__(kind, error.with_traceback(trace), trace)
+
+
+def _problem(launch: dict[str, Any]) -> str:
+    """Why the program cannot be started, or the empty string."""
+    program: str = launch["argv"][0]
+    if not os.path.isdir(launch["cwd"]):
+        return f"the working directory {launch['cwd']} does not exist"
+    if _is_python(program):
+        return ""
+    path = launch["env"].get("PATH", os.defpath)
+    candidate = os.path.join(launch["cwd"], program) if "/" in program else program
+    if shutil.which(candidate, path=path) is None:
+        return f'exec: "{program}": executable file not found in $PATH'
+    return ""
+
+
+def _start_time(pid: int) -> int:
+    """Field 22 of /proc/<pid>/stat: with the pid it names a process for as long as the machine."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
+
+
+def _wake_up(number: int, frame: types.FrameType | None) -> None:
+    """The wake-up descriptor does the work; without a handler it would not be written to."""
+
+
+def _timestamp() -> str:
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z"
+
+
+def _write_json(path: str, content: dict[str, Any]) -> None:
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    os.replace(f"{path}.new", path)
+
+
+def main() -> None:
+    """Entry: one argument, the configuration as JSON."""
+    config: dict[str, Any] = json.loads(sys.argv[1])
+    rootfs: str = config["rootfs"]
+    os.chdir(rootfs)
+    sys.path.insert(0, rootfs)
+    for name in config["preload"]:
+        importlib.import_module(name)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    gc.collect()
+    gc.freeze()
+    listener = socket.socket(fileno=LISTENER)
+    template = Template(listener, config["name"])
+    try:
+        template.serve()
+        return
+    except Forked as fork:
+        launch = fork.launch
+    del template, listener
+    run_container(launch, rootfs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.node.images import make_image
+from tidegate.kube.clock import SystemClock
+from tidegate.node.images.environments import Environments
+from tidegate.node.images.errors import BrokenImageError
+from tidegate.node.images.store import Image, ImageStore
+from tidegate.node.runtime.contract import Launch, StartError
+from tidegate.node.runtime.process.processes import ProcessName
+from tidegate.node.runtime.process.runtime import ProcessContainer, ProcessRuntime
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> AsyncIterator[ProcessRuntime]:
+    runtime = ProcessRuntime(tmp_path, clock=SystemClock())
+    task = asyncio.create_task(runtime.run())
+    yield runtime
+    for record in tmp_path.glob("pods/*/record.json"):
+        container = await runtime.adopt(record.parent)
+        assert container is not None
+        container.signal(signal.SIGKILL)
+        await container.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await runtime.shutdown()
+
+
+async def pull(tmp_path: Path, *, program: str = "", extra: str = "") -> Image:
+    make_image(tmp_path / "source", program=program, extra=extra)
+    store = ImageStore(tmp_path, [tmp_path / "source"], environments=Environments(tmp_path))
+    return await store.pull("web")
+
+
+def launch(tmp_path: Path, image: Image, *argv: str, name: str = "one", **env: str) -> Launch:
+    environment = {"PATH": "/usr/bin:/bin", **env}
+    directory = tmp_path / "pods" / name
+    return Launch(directory, image, argv, environment, image.rootfs, "test")
+
+
+def log_of(container: ProcessContainer) -> list[str]:
+    lines = (container.directory / "log").read_text().splitlines()
+    return [line.split(" ", 3)[3] for line in lines]
+
+
+async def log_line(container: ProcessContainer, text: str) -> None:
+    async with asyncio.timeout(10):
+        while text not in log_of(container):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_python_program_is_forked_with_its_modules_already_there(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(
+        tmp_path,
+        program="import sys\nprint('http.server' in sys.modules, __name__, sys.argv, flush=True)\n"
+        "print('oops', file=sys.stderr)\nraise SystemExit(7)\n",
+    )
+    container = await runtime.start(launch(tmp_path, image, "python3", "main.py", "--listen"))
+    ended = await container.wait()
+    assert (ended.code, ended.signal, ended.known) == (7, 0, True)
+    assert log_of(container) == ["True __main__ ['main.py', '--listen']", "oops"]
+    tags = [line.split(" ")[1:3] for line in (container.directory / "log").read_text().splitlines()]
+    assert tags == [["stdout", "F"], ["stderr", "F"]]
+
+
+async def test_other_programs_are_executed(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    image = await pull(tmp_path)
+    program = ("sh", "-c", "echo $GREETING; pwd; exit 3")
+    container = await runtime.start(launch(tmp_path, image, *program, GREETING="hello"))
+    assert (await container.wait()).code == 3
+    assert log_of(container) == ["hello", str(image.rootfs)]
+
+
+async def test_an_exception_shows_the_programs_frames_only(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path, program="def f():\n    return 1 / 0\nf()\n")
+    container = await runtime.start(launch(tmp_path, image, "python3", "main.py"))
+    assert (await container.wait()).code == 1
+    log = log_of(container)
+    assert log[-1] == "ZeroDivisionError: division by zero"
+    assert not any("template.py" in line for line in log)
+
+
+async def test_modules_and_code_run_as_with_python(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    image = await pull(tmp_path, program="print('as a module', __name__)")
+    module = await runtime.start(launch(tmp_path, image, "python3", "-m", "main", name="m"))
+    code = await runtime.start(
+        launch(tmp_path, image, "python", "-c", "import sys; print(sys.argv)", "x", name="c")
+    )
+    await asyncio.gather(module.wait(), code.wait())
+    assert log_of(module) == ["as a module __main__"]
+    assert log_of(code) == ["['-c', 'x']"]
+
+
+async def test_an_unknown_program_is_a_clear_error(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    image = await pull(tmp_path)
+    with pytest.raises(StartError, match='"nosuch": executable file not found'):
+        await runtime.start(launch(tmp_path, image, "nosuch"))
+
+
+async def test_a_module_that_cannot_be_preloaded_is_a_clear_error(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path)
+    (image.rootfs / "http").mkdir()
+    (image.rootfs / "http" / "__init__.py").write_text("raise ImportError('no such model')")
+    with pytest.raises(BrokenImageError, match="no such model"):
+        await runtime.prepare(image)
+
+
+async def test_a_signal_reaches_the_whole_group_and_shows_in_the_exit(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path)
+    container = await runtime.start(
+        launch(tmp_path, image, "sh", "-c", "sleep 1000 & echo $!; wait")
+    )
+    async with asyncio.timeout(10):
+        while not log_of(container):
+            await asyncio.sleep(0.01)
+    child = int(log_of(container)[0])
+    container.signal(signal.SIGKILL)
+    ended = await container.wait()
+    assert (ended.code, ended.signal) == (137, 9)
+    assert (
+        not Path(f"/proc/{child}/cmdline").exists()
+        or not Path(f"/proc/{child}/cmdline").read_bytes()
+    )
+
+
+async def test_a_container_is_adopted_by_the_next_control_plane(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path)
+    first = await runtime.start(launch(tmp_path, image, "sleep", "1000"))
+    other = ProcessRuntime(tmp_path, clock=SystemClock())
+    second = await other.adopt(first.directory)
+    assert second is not None
+    assert second.container_id == first.container_id
+    second.signal(signal.SIGTERM)
+    assert (await second.wait()).signal == signal.SIGTERM
+    assert await other.adopt(tmp_path / "pods" / "nosuch") is None
+
+
+async def test_containers_survive_the_death_of_their_template_and_go_on_logging(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(
+        tmp_path,
+        program="import signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: print('still'))\n"
+        "print('up')\nwhile True: time.sleep(1)\n",
+    )
+    container = await runtime.start(launch(tmp_path, image, "python3", "main.py"))
+    await log_line(container, "up")
+    [warm] = runtime._warm.values()
+    os.kill(warm.pid, signal.SIGKILL)
+    await warm.wait_lost()
+    os.kill(container.process.pid, signal.SIGUSR1)
+    await log_line(container, "still")
+    assert [w.pid for w in runtime._warm.values()] != [warm.pid]
+    container.signal(signal.SIGKILL)
+    ended = await container.wait()
+    assert (ended.code, ended.known) == (137, False)
+
+
+async def test_a_warm_start_takes_milliseconds(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    image = await pull(tmp_path, program="import time; print(time.time())")
+    await runtime.prepare(image)
+    delays: list[float] = []
+    for number in range(5):
+        asked = time.time()
+        container = await runtime.start(
+            launch(tmp_path, image, "python3", "main.py", name=f"p{number}")
+        )
+        await container.wait()
+        delays.append(float(log_of(container)[0]) - asked)
+    assert min(delays) < 0.1
+
+
+def test_a_pid_alone_does_not_name_a_process() -> None:
+    assert not ProcessName(os.getpid(), 1).is_alive()
