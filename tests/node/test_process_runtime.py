@@ -1,3 +1,6 @@
+# The tests poll other processes and read small files.
+# ruff: noqa: ASYNC110, ASYNC240
+
 from __future__ import annotations
 
 import asyncio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _POLL_SECONDS = 0.05
 
 
 @contextmanager
-def file_lock(path: Path, *, timeout: float = 60.0) -> Iterator[None]:
+def file_lock(path: Path, *, timeout: float = 60.0) -> Generator[None]:
     """Hold the lock on `path`; blocks, so call it in a thread. Ends with the process.
 
     Raises:

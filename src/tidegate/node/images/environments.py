@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from tidegate.node.images.errors import BrokenImageError
@@ -93,7 +93,7 @@ def find_uv() -> str:
 
 
 @contextlib.asynccontextmanager
-async def _locked(root: Path, key: str) -> AsyncIterator[None]:
+async def _locked(root: Path, key: str) -> AsyncGenerator[None]:
     stack = contextlib.ExitStack()
     await asyncio.to_thread(stack.enter_context, file_lock(root / f".{key}.lock", timeout=1800))
     with stack:

@@ -14,7 +14,6 @@ import os
 import signal
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,8 @@ class ProcessContainer:
     async def _read_exit(self) -> Exit:
         path = self.directory / "exit.json"
         deadline = time.monotonic() + _STATUS_WAIT_SECONDS
-        while not path.exists() and time.monotonic() < deadline:
+        # Machine time on purpose: this waits for another process, not for a moment.
+        while not path.exists() and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_STATUS_POLL_SECONDS)
         try:
             status = json.loads(path.read_text(encoding="utf-8"))
@@ -118,13 +118,13 @@ class ProcessRuntime:
             },
         }
         try:
-            record = await (await self._template(launch.image)).request("fork", **request)
+            record = await (await self._template(launch.image)).request("fork", request)
         except TemplateLostError as error:
             if (launch.directory / "record.json").exists():
                 raise
             logger.warning("%s; starting another", error)
             await asyncio.to_thread(_clear_pipes, launch.directory)
-            record = await (await self._template(launch.image)).request("fork", **request)
+            record = await (await self._template(launch.image)).request("fork", request)
         return self._track(ProcessContainer(launch.directory, record))
 
     async def adopt(self, directory: Path) -> ProcessContainer | None:
@@ -155,7 +155,9 @@ class ProcessRuntime:
             while True:
                 self._changed.clear()
                 await self._tend()
-                watched = [asyncio.ensure_future(warm.wait_lost()) for warm in self._warm.values()]
+                watched: list[asyncio.Future[Any]] = [
+                    asyncio.ensure_future(warm.wait_lost()) for warm in self._warm.values()
+                ]
                 watched.append(asyncio.ensure_future(self._changed.wait()))
                 try:
                     await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -183,7 +185,7 @@ class ProcessRuntime:
         return await self._running_template(name)
 
     async def _running_template(self, name: str) -> WarmTemplate:
-        async with self._lock(name):
+        async with self._locks.setdefault(name, asyncio.Lock()):
             warm = self._warm.get(name)
             if warm is None or warm.is_lost:
                 warm = await self._templates.connect(name)
@@ -200,7 +202,7 @@ class ProcessRuntime:
         for container in list(self._running.values()):
             if container.template == warm.name and container.process.is_alive():
                 with contextlib.suppress(TidegateError):
-                    await warm.request("attach", directory=str(container.directory))
+                    await warm.request("attach", {"directory": str(container.directory)})
 
     async def _tend(self) -> None:
         for name, warm in list(self._warm.items()):
@@ -243,11 +245,6 @@ class ProcessRuntime:
         """The container is over and its directory will go."""
         self._running.pop(directory, None)
         self._changed.set()
-
-    @contextlib.asynccontextmanager
-    async def _lock(self, name: str) -> AsyncIterator[None]:
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            yield
 
 
 def _make_directory(directory: Path) -> None:

@@ -14,7 +14,7 @@ are not hurt, and the next template goes on reading where this one stopped.
 """
 
 # The paths are strings, as they come and go over the socket.
-# ruff: noqa: PTH
+# ruff: noqa: PTH105, PTH109, PTH112, PTH113, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
