@@ -23,9 +23,7 @@ export class Chart {
 
   add(samples) {
     if (samples.length === 0) return;
-    for (const [at, inFlight, ready, starting] of samples) {
-      [at, inFlight, ready, starting].forEach((value, column) => this.#data[column].push(value));
-    }
+    for (const sample of samples) sample.forEach((value, column) => this.#data[column].push(value));
     if (this.#data[0].length > MOST_POINTS) {
       this.#data = this.#data.map((column) => column.filter((_, row) => row % 2 === 0));
     }
@@ -49,13 +47,13 @@ function options(element) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [12, 8, 0, 0],
+    padding: [12, 18, 0, 0],
     scales: {
       x: { time: false, range: (_, __, high) => [0, Math.max(high ?? 0, 10)] },
       y: { range: (_, __, high) => [0, Math.max(high ?? 0, 4) + 1] },
     },
     axes: [
-      { ...axis, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
+      { ...axis, size: 30, values: (_, ticks) => ticks.map((tick) => `${tick} s`) },
       { ...axis, size: 34, incrs: [1, 2, 5, 10, 20, 50, 100] },
     ],
     series: [

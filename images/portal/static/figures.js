@@ -14,12 +14,16 @@ export function showFigures(run) {
   element("failed").textContent = run.failed;
   element("failed-figure").dataset.some = run.failed > 0;
   element("throughput").textContent = run.done ? rate(run.throughput) : "–";
-  element("elapsed").textContent = seconds(run.elapsed);
+  showElapsed(run.elapsed);
   for (const name of ["p50", "p90", "p95", "p99"]) element(name).textContent = seconds(run[name]);
   const progress = element("progress");
   progress.max = run.total;
   progress.value = run.done + run.failed;
   speak(run);
+}
+
+export function showElapsed(elapsed) {
+  element("elapsed").textContent = seconds(elapsed);
 }
 
 function speak(run) {

@@ -37,7 +37,7 @@ export class PodList {
     for (const pod of pods) this.#row(pod);
     const names = new Set(pods.map((pod) => pod.name));
     for (const name of this.#rows.keys()) if (!names.has(name)) this.#leave(name);
-    none.hidden = pods.length > 0;
+    none.hidden = this.#rows.size > 0;
     count.textContent = pods.length > 0 ? pods.length : "";
     this.count(shots);
   }
@@ -69,7 +69,7 @@ export class PodList {
     element.title = pod.node ? `${pod.name} on ${pod.node}` : pod.name;
     const row = { element, pod, state: span("badge"), made: span("made"), age: span("age") };
     const name = span("name");
-    name.append(span("short", shortName(pod.name)), span("full", pod.name));
+    name.append(span("short", shortName(pod.name)), span("full", pod.revision || pod.name));
     element.append(span("swatch"), name, row.state, row.made, row.age);
     list.append(element);
     this.#rows.set(pod.name, row);
@@ -88,5 +88,6 @@ export class PodList {
   #remove(name) {
     this.#rows.get(name)?.element.remove();
     this.#rows.delete(name);
+    none.hidden = this.#rows.size > 0 || !error.hidden;
   }
 }

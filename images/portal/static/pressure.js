@@ -3,7 +3,8 @@
 import { Chart } from "./chart.js";
 import { PodColours } from "./colours.js";
 import { Controls } from "./controls.js";
-import { showFigures } from "./figures.js";
+import { showElapsed, showFigures } from "./figures.js";
+import { askForGateway } from "./gateway.js";
 import { PodList } from "./pods.js";
 import { Tiles } from "./tiles.js";
 
@@ -18,10 +19,12 @@ let runId = null;
 let shots = [];
 // The server's time of the run minus this page's, in seconds.
 let offset = 0;
+let active = false;
 
 function clear() {
   runId = null;
   shots = [];
+  active = false;
   chart.clear();
   tiles.clear();
 }
@@ -37,6 +40,7 @@ function takeRun(run, changed, samples) {
     runId = run.id;
   }
   offset = run.now - performance.now() / 1000;
+  active = run.status === "running" || run.status === "stopping";
   for (const shot of changed) shots[shot.number] = shot;
   if (changed.length > 0) {
     colours.update(shots);
@@ -59,5 +63,16 @@ source.onerror = () => {
   notice.hidden = false;
 };
 
-setInterval(() => tiles.tick(performance.now() / 1000 + offset), 100);
+askForGateway((gateway) => {
+  const element = document.getElementById("gateway-notice");
+  element.hidden = gateway.found;
+  element.textContent = gateway.reason ?? "";
+});
+
+setInterval(() => {
+  if (!active) return;
+  const now = performance.now() / 1000 + offset;
+  tiles.tick(now);
+  showElapsed(now);
+}, 100);
 setInterval(() => pods.tick(), 1000);

@@ -23,7 +23,7 @@ export class Viewer {
       ["Request", shot.number + 1],
       ["Seed", shot.seed],
       ["Pod", shot.pod || "unknown"],
-      ["Sent after", seconds(shot.started)],
+      ["Sent", `${seconds(shot.started)} after the start`],
       ["Took", seconds(total)],
     ];
     if (shot.queued !== null) {
