@@ -35,8 +35,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Tensor, bias: Tensor | None = None) -> Tensor:
         query = self._split(self.query(x))
         key, value = map(self._split, self.key_value(context).chunk(2, dim=-1))
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        # Written out: the fused attention of the CPU is slower than this for so few tokens.
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+        if bias is not None:
+            scores = scores + bias
+        return self.out((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -70,7 +73,7 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.5)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        present = (tokens != 0).float()
+        present = (tokens != 0).to(self.position.dtype)
         bias = (present - 1)[:, None, None, :] * 1e4
         x = self.embedding(tokens) + self.position
         for block in self.blocks:
@@ -118,8 +121,8 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor, t: Tensor, text: Tensor, pooled: Tensor, bias: Tensor) -> Tensor:
-        angles = t[:, None] * self.frequencies
-        steer = self.time(torch.cat([angles.sin(), angles.cos()], dim=1)) + self.pooled(pooled)
+        angles = t[:, None] * self.frequencies.float()
+        steer = self.time(torch.cat([angles.sin(), angles.cos()], dim=1).to(x.dtype)) + self.pooled(pooled)
         steer = functional.silu(steer)
         modulation = self.modulation(steer).unflatten(1, (6, WIDTH))
         h = self.enter(self._cut(x)) + self.position

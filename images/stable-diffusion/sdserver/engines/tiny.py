@@ -1,0 +1,152 @@
+"""The engine without weights of others: our own small latent diffusion model, run by onnxruntime.
+
+It makes 128x128 pictures; other sizes are scaled from that, on a ground of the picture's own border
+colour where the shape is not square.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from ..samplers import SAMPLERS, Array, angle_at, sigmas_of
+from ..tokenizer import Tokenizer
+from .base import EngineError, Interrupted, OnStep, SamplerInfo, Work
+
+# Guidance makes the guess's contrast too high; this share of the excess is taken back (Lin et al.,
+# "Common Diffusion Noise Schedules and Sample Steps are Flawed", 2023, section 3.4).
+GUIDANCE_RESCALE = 0.7
+
+
+class TinyEngine:
+    """Loads the weights on construction (the picture encoder at its first use)."""
+
+    name = "tiny-emoji"
+
+    def __init__(self, weights: Path) -> None:
+        missing = [
+            name
+            for name in ("text.onnx", "denoiser.onnx", "decoder.onnx", "encoder.onnx")
+            if not (weights / name).is_file()
+        ]
+        if missing:
+            raise EngineError(f"{weights} lacks {', '.join(missing)}: run `make train-tiny`")
+        about = json.loads((weights / "model.json").read_text())
+        self._weights = weights
+        self._shape: tuple[int, int, int] = tuple(about["latent_shape"])
+        self._side: int = about["picture_side"]
+        self._tokenizer = Tokenizer.load(weights / "tokenizer.json")
+        self._text = open_session(weights / "text.onnx")
+        self._denoiser = open_session(weights / "denoiser.onnx")
+        self._decoder = open_session(weights / "decoder.onnx")
+        self.filename = str(weights / "denoiser.onnx")
+        self.model_hash = hashlib.sha256((weights / "denoiser.onnx").read_bytes()).hexdigest()
+        self.samplers = tuple(SamplerInfo(s.name, s.aliases) for s in SAMPLERS)
+
+    @cached_property
+    def _encoder(self) -> onnxruntime.InferenceSession:
+        return open_session(self._weights / "encoder.onnx")
+
+    def generate(self, work: Work, on_step: OnStep) -> Image.Image:
+        latents = self.latents(work, on_step)
+        return fitted(self._picture(latents), work.width, work.height)
+
+    def latents(self, work: Work, on_step: OnStep) -> Array:
+        """The sampled latents, (1, 8, 16, 16), before decoding."""
+        sampler = next(s for s in SAMPLERS if s.name == work.sampler)
+        rng = np.random.Generator(np.random.PCG64(work.seed))
+        sigmas = sigmas_of(work.steps, karras=sampler.karras)
+        start: Array = np.zeros((1, *self._shape), dtype=np.float32)
+        if work.init_image is not None:
+            start = self.encode(work.init_image)
+            kept = min(work.steps, max(1, int(work.denoising_strength * work.steps)))
+            sigmas = sigmas[work.steps - kept :]
+        noise = rng.standard_normal(start.shape, dtype=np.float32)
+        if work.denoising_strength == 0 and work.init_image is not None:
+            return start
+        newest = [start]
+
+        def step(number: int, guess: Array) -> None:
+            newest[0] = guess
+            on_step(number + 1, len(sigmas) - 1, lambda: self._picture(guess))
+
+        guided = self._guided(work)
+        try:
+            return sampler.run(guided, start + noise * np.float32(sigmas[0]), sigmas, rng, step)
+        except Interrupted:
+            return newest[0]
+
+    def _guided(self, work: Work) -> Callable[[Array, float], Array]:
+        """`denoise` for the prompt, away from the negative prompt by the guidance scale."""
+        alone = work.cfg_scale == 1
+        prompts = [work.prompt] if alone else [work.prompt, work.negative_prompt]
+        text = self._encode_text(prompts)
+
+        def denoise(x: Array, sigma: float) -> Array:
+            alpha = np.float32(1 / np.sqrt(1 + sigma**2))
+            x_v = np.repeat(x * alpha, len(prompts), axis=0)
+            t = np.full(len(prompts), angle_at(sigma), dtype=np.float32)
+            v = self._denoiser.run(None, {"x": x_v, "t": t, **text})[0]
+            guess = alpha * x_v - np.float32(sigma) * alpha * v
+            return guess if alone else guided(guess[:1], guess[1:], work.cfg_scale)
+
+        return denoise
+
+    def _encode_text(self, prompts: list[str]) -> dict[str, Any]:
+        tokens = np.array([self._tokenizer.encode(p) for p in prompts], dtype=np.int64)
+        return dict(zip(("text", "pooled", "bias"), self._text.run(None, {"tokens": tokens}), strict=True))
+
+    def _picture(self, latents: Array) -> Image.Image:
+        pixels = self._decoder.run(None, {"latents": latents})[0][0].transpose(1, 2, 0)
+        return Image.fromarray(((pixels + 1) * 127.5 + 0.5).clip(0, 255).astype(np.uint8))
+
+    def encode(self, picture: Image.Image) -> Array:
+        """Latents of a picture of any size."""
+        small = flattened(picture).resize((self._side, self._side), Image.Resampling.LANCZOS)
+        pixels = np.asarray(small, dtype=np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
+        return self._encoder.run(None, {"picture": pixels})[0]
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A session on one core, so that a pod uses no more than its share."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def guided(wanted: Array, unwanted: Array, scale: float) -> Array:
+    """Classifier-free guidance, its contrast brought back towards that of `wanted`."""
+    pushed = unwanted + np.float32(scale) * (wanted - unwanted)
+    ratio = float(wanted.std()) / max(float(pushed.std()), 1e-6)
+    return pushed * np.float32(GUIDANCE_RESCALE * ratio + 1 - GUIDANCE_RESCALE)
+
+
+def flattened(picture: Image.Image) -> Image.Image:
+    """RGB; what is transparent becomes white."""
+    if "A" not in picture.mode and "transparency" not in picture.info:
+        return picture.convert("RGB")
+    ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+    return Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
+
+
+def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """Scaled to the size asked for, centred on the border's colour if that is not square."""
+    side = min(width, height)
+    scaled = picture.resize((side, side), Image.Resampling.LANCZOS)
+    if width == height:
+        return scaled
+    pixels = np.asarray(picture)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    ground = Image.new("RGB", (width, height), tuple(int(v) for v in np.median(border, axis=0)))
+    ground.paste(scaled, ((width - side) // 2, (height - side) // 2))
+    return ground
