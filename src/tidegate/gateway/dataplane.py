@@ -1,0 +1,280 @@
+"""HAProxy as the agent sees it: a mirror of what it holds, and the one writer that changes it.
+
+The mirror is read once, when a HAProxy is started or adopted, and follows every command that was
+accepted. After a refusal it is read again, so that a difference of views never lasts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tidegate.gateway import routes, servers
+from tidegate.gateway.haproxy import config as configuration
+from tidegate.gateway.haproxy import paths as locations
+from tidegate.gateway.haproxy import state
+from tidegate.gateway.haproxy.process import Process
+from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
+from tidegate.gateway.haproxy.state import ServerState
+from tidegate.gateway.model import PodServer, Revision
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.slots import Slots
+from tidegate.kube.objects import Key
+
+logger = logging.getLogger(__name__)
+
+
+class DataPlane:
+    """One HAProxy and all that is in it.
+
+    Args:
+        settings: the operator's choices.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.paths = locations.prepare(settings.data_dir)
+        self.config = configuration.render(settings, self.paths)
+        self.admin = AdminSocket(self.paths.admin_socket)
+        self.process = Process(self.config, self.paths)
+        self.slots = Slots(self.config.limited, self.config.unlimited)
+        self.servers: dict[str, dict[str, ServerState]] = {}
+        self._routes: dict[str, str] = {}
+        self._revisions: dict[str, str] = {}
+        self._stages = frozenset(self.config.stages)
+        self._stage_of: dict[tuple[str, str], str] = {}
+        self._leaving: dict[tuple[str, str], None] = {}
+
+    async def open(self) -> None:
+        """Adopt the HAProxy that runs, or start one.
+
+        Raises:
+            UserError: it does not start.
+        """
+        if await self.process.adopt(self.admin):
+            await self.read_back()
+        else:
+            await self.restart()
+
+    async def restart(self) -> None:
+        """Start a HAProxy that knows the routes of the last one, and no pods yet.
+
+        Raises:
+            UserError: it does not start.
+        """
+        self._write_map(self.paths.routes_map.name, self._routes)
+        self._write_map(self.paths.revisions_map.name, self._revisions)
+        await self.process.start()
+        self.servers, self._stage_of, self._leaving = {}, {}, {}
+
+    async def read_back(self) -> None:
+        """Read the mirror from the running HAProxy."""
+        self._routes = state.parse_map(await self._show_map(self.paths.routes_map))
+        self._revisions = state.parse_map(await self._show_map(self.paths.revisions_map))
+        found: dict[str, dict[str, ServerState]] = {}
+        for server in state.parse_servers(await self.admin.read("show servers state")):
+            found.setdefault(server.proxy, {})[server.name] = server
+        self.servers = found
+        self._stage_of = {}
+        for stage in self._stages & found.keys():
+            for name in found[stage]:
+                slot, _, pod = name.partition(":")
+                self._stage_of[slot, pod] = stage
+        for slot, text in self._revisions.items():
+            namespace, name = text.split("/")[:2]
+            self.slots.restore(slot, Key(namespace, name))
+
+    def _write_map(self, name: str, entries: Mapping[str, str]) -> None:
+        text = "".join(f"{key} {value}\n" for key, value in entries.items())
+        configuration.write_private(self.paths.directory, name, text)
+
+    async def _show_map(self, path: object) -> str:
+        return await self.admin.read(f"show map {path}")
+
+    @property
+    def route_entries(self) -> Mapping[str, str]:
+        """The map of routes as HAProxy has it."""
+        return self._routes
+
+    async def set_routes(self, wanted: dict[str, str]) -> None:
+        """Make the map of routes this one; hosts change over one by one, each in one step."""
+        commands = routes.changes(str(self.paths.routes_map), self._routes, wanted)
+        await self._change(commands)
+        self._routes = dict(wanted)
+
+    async def place(self, revision: Revision) -> str:
+        """Give the revision a slot that has its limits and name.
+
+        Raises:
+            PoolExhausted: there is none left.
+        """
+        slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
+        text = _revision_entry(revision)
+        if self._revisions.get(slot) != text:
+            verb = "set" if slot in self._revisions else "add"
+            await self._change([f"{verb} map {self.paths.revisions_map} {slot} {text}"])
+            self._revisions[slot] = text
+        return slot
+
+    async def set_servers(self, revision: Revision, wanted: Mapping[str, PodServer]) -> None:
+        """Make the pods of the revision these; it must have a slot.
+
+        Raises:
+            StagesExhausted: more pods than stages.
+        """
+        slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
+        if revision.is_limited:
+            plan = servers.plan_limited(
+                slot,
+                revision,
+                wanted,
+                self.servers,
+                self.stages_of(slot),
+                [stage for stage in reversed(self.config.stages) if not self.servers.get(stage)]
+                if wanted
+                else [],
+                self.config.prefix,
+            )
+        else:
+            present = self.servers.get(slot, {})
+            plan = servers.plan_unlimited(slot, wanted, present, h2=revision.speaks_h2)
+        await self._change(plan.commands)
+        self._follow(plan.commands)
+        for proxy, name in list(self._leaving):
+            if proxy == slot or name.startswith(f"{slot}:"):
+                del self._leaving[proxy, name]
+        self._leaving.update(dict.fromkeys(plan.leaving))
+
+    def stages_of(self, slot: str) -> dict[str, str]:
+        """Pod to stage, for the pods of a slot."""
+        pods = {*self.servers.get(slot, ())}
+        pods |= {pod for owner, pod in self._stage_of if owner == slot}
+        return {
+            pod: self._stage_of[slot, pod] for pod in sorted(pods) if (slot, pod) in self._stage_of
+        }
+
+    async def release(self, revision: Key) -> bool:
+        """Give up the slot of a revision that no route names; False while it has servers."""
+        slot = self.slots.of(revision)
+        if slot is None:
+            return True
+        if self.servers.get(slot) or self.stages_of(slot):
+            return False
+        rows = state.parse_stat(await self.admin.read(f"show stat {slot} 2 -1"))
+        if any(row.current for row in rows):
+            return False
+        if slot in self._revisions:
+            await self._change([f"del map {self.paths.revisions_map} {slot}"])
+            del self._revisions[slot]
+        self.slots.release(revision)
+        return True
+
+    @property
+    def has_leaving(self) -> bool:
+        """Whether servers wait to be deleted."""
+        return bool(self._leaving)
+
+    async def reap(self) -> set[str]:
+        """Delete the leaving servers that are idle; returns the slots that lost one.
+
+        HAProxy may refuse for some milliseconds more: they stay, and are tried again.
+        """
+        changed: set[str] = set()
+        for proxy, name in list(self._leaving):
+            if name not in self.servers.get(proxy, {}):
+                del self._leaving[proxy, name]
+                continue
+            commands = [f"del server {proxy}/{name}"]
+            if proxy in self._stages:
+                commands.insert(0, f"disable server {proxy}/{name}")
+            if await self.in_flight(proxy, name):
+                continue
+            try:
+                await self.admin.change(commands)
+            except AdminError as error:
+                if error.is_gone:
+                    raise
+                continue
+            del self._leaving[proxy, name]
+            changed.add(self._forget(proxy, name))
+        return changed
+
+    def _forget(self, proxy: str, name: str) -> str:
+        del self.servers[proxy][name]
+        if proxy not in self._stages:
+            return proxy
+        slot, _, pod = name.partition(":")
+        self._stage_of.pop((slot, pod), None)
+        return slot
+
+    async def in_flight(self, proxy: str, name: str) -> int:
+        """Requests in one server and waiting for it."""
+        rows = state.parse_stat(await self.admin.read(f"show stat {proxy} 4 -1"))
+        return sum(row.current + row.queued for row in rows if row.server == name)
+
+    async def pod_in_flight(self, revision: Key, pod: str) -> int:
+        """Requests in a pod, whatever became of their clients."""
+        slot = self.slots.of(revision)
+        if slot is None:
+            return 0
+        number = await self.in_flight(slot, pod)
+        stage = self._stage_of.get((slot, pod))
+        if stage is not None:
+            number += await self.in_flight(stage, servers.stage_server(slot, pod))
+        return number
+
+    async def _change(self, commands: Iterable[str]) -> None:
+        commands = list(commands)
+        if not commands:
+            return
+        try:
+            await self.admin.change(commands)
+        except AdminError as error:
+            if not error.is_gone:
+                await self.read_back()
+            raise
+
+    def _follow(self, commands: Iterable[str]) -> None:
+        for command in commands:
+            verb, _, where, *rest = command.split()
+            proxy, _, name = where.partition("/")
+            here = self.servers.setdefault(proxy, {})
+            if verb == "add":
+                here[name] = _added(proxy, name, rest[0])
+                if proxy in self._stages:
+                    slot, _, pod = name.partition(":")
+                    self._stage_of[slot, pod] = proxy
+            else:
+                here[name] = replace(here[name], is_maintenance=verb == "disable")
+
+    async def wait_ended(self) -> None:
+        """Return when HAProxy has ended."""
+        await self.process.wait_ended()
+
+    async def stop(self) -> None:
+        """End HAProxy."""
+        await self.process.stop()
+
+    def close(self) -> None:
+        """Let go of HAProxy, which runs on."""
+        self.process.release()
+
+
+def _revision_entry(revision: Revision) -> str:
+    affinity = revision.affinity
+    fields = (
+        revision.key.namespace,
+        revision.key.name,
+        str(revision.timeout_ms),
+        str(revision.max_queued),
+        affinity.cookie if affinity else "",
+        str(affinity.max_age) if affinity else "",
+    )
+    return "/".join(fields)
+
+
+def _added(proxy: str, name: str, target: str) -> ServerState:
+    if target.startswith("abns@"):
+        return ServerState(proxy, name, "", 0, is_maintenance=True)
+    address, _, port = target.rpartition(":")
+    return ServerState(proxy, name, address.strip("[]"), int(port), is_maintenance=True)

@@ -1,0 +1,235 @@
+"""Demand per revision: who asks for it, how often it is measured, and who hears of it.
+
+HAProxy's park and its full slots say at once that somebody waits; the slots concerned are then
+measured every few milliseconds until nobody waits. Slots with pods are measured about every
+second, more often while they work; slots with neither cost nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from tidegate.apis.demand import Demand, PodLoad
+from tidegate.gateway.dataplane import DataPlane
+from tidegate.gateway.haproxy.socket import AdminError
+from tidegate.gateway.haproxy.state import Row, parse_park, parse_stat
+from tidegate.gateway.servers import stage_server
+from tidegate.kube.clock import Clock
+from tidegate.kube.objects import Key
+
+logger = logging.getLogger(__name__)
+
+_HOT_SECONDS = 0.01
+_BUSY_SECONDS = 0.2
+_CALM_SECONDS = 1.0
+
+
+class DemandHub:
+    """A `DemandSource`: the latest demand of each revision, and its subscribers."""
+
+    def __init__(self) -> None:
+        self._latest: dict[Key, Demand] = {}
+        self._subscribers: list[_Mailbox] = []
+
+    def snapshot(self, revision: Key) -> Demand | None:
+        """The latest known demand, None for a revision the gateway does not serve."""
+        return self._latest.get(revision)
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[Demand]]:
+        """Demands as they change; a slow reader gets only the latest of each revision."""
+        mailbox = _Mailbox()
+        for demand in self._latest.values():
+            mailbox.put(demand)
+        self._subscribers.append(mailbox)
+        try:
+            yield mailbox.read()
+        finally:
+            self._subscribers.remove(mailbox)
+
+    def publish(self, demand: Demand) -> None:
+        """Make `demand` the latest of its revision."""
+        self._latest[demand.revision] = demand
+        for mailbox in self._subscribers:
+            mailbox.put(demand)
+
+    def forget(self, revision: Key) -> None:
+        """The gateway serves the revision no more."""
+        self._latest.pop(revision, None)
+
+
+class _Mailbox:
+    """Bounded by the number of revisions: a newer demand takes the place of an older one."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Key, Demand] = {}
+        self._filled = asyncio.Event()
+
+    def put(self, demand: Demand) -> None:
+        self._waiting[demand.revision] = demand
+        self._filled.set()
+
+    async def read(self) -> AsyncIterator[Demand]:
+        while True:
+            await self._filled.wait()
+            while self._waiting:
+                yield self._waiting.pop(next(iter(self._waiting)))
+            self._filled.clear()
+
+
+@dataclass
+class _Watched:
+    """When a slot is due, and what it last had."""
+
+    due: float
+    published: float = 0.0
+    last: Demand | None = None
+    # HAProxy counts from zero when it has been restarted.
+    counted: int = 0
+    before: int = 0
+
+
+class Sampler:
+    """Measures slots when they are due.
+
+    Args:
+        plane: the HAProxy to ask.
+        hub: where demands go.
+        clock: the time.
+    """
+
+    def __init__(self, plane: DataPlane, hub: DemandHub, clock: Clock) -> None:
+        self._plane = plane
+        self._hub = hub
+        self._clock = clock
+        self._watched: dict[str, _Watched] = {}
+        self._limits: dict[str, int] = {}
+        self._noticed = asyncio.Event()
+
+    def watch(self, slot: str, limit: int) -> None:
+        """Measure this slot from now on; `limit` is its containerConcurrency."""
+        self._limits[slot] = limit
+        self.notice((slot,))
+
+    def unwatch(self, slot: str, revision: Key) -> None:
+        """The slot is free."""
+        self._limits.pop(slot, None)
+        self._watched.pop(slot, None)
+        self._hub.forget(revision)
+
+    def notice(self, slots: Iterable[str]) -> None:
+        """Somebody waits at these slots, or their pods have changed: measure them now."""
+        for slot in slots:
+            if slot in self._limits:
+                self._watched.setdefault(slot, _Watched(0.0)).due = 0.0
+        self._noticed.set()
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            self._noticed.clear()
+            now = self._clock.monotonic()
+            due = [slot for slot, watched in self._watched.items() if watched.due <= now]
+            if due:
+                await self._measure(due)
+            await self._wait()
+
+    async def _wait(self) -> None:
+        times = [watched.due for watched in self._watched.values()]
+        pause = max(min(times, default=_CALM_SECONDS) - self._clock.monotonic(), 0.0)
+        if not times:
+            await self._noticed.wait()
+            return
+        try:
+            async with asyncio.timeout(pause):
+                await self._noticed.wait()
+        except TimeoutError:
+            return
+
+    async def _measure(self, slots: list[str]) -> None:
+        stages = {slot: self._plane.stages_of(slot) for slot in slots}
+        commands = ["show park"]
+        for slot in slots:
+            commands.append(f"show stat {slot} 6 -1")
+            commands += [f"show stat {stage} 6 -1" for stage in stages[slot].values()]
+        try:
+            text = await self._plane.admin.read(*commands)
+        except AdminError as error:
+            logger.debug("demand not measured: %s", error)
+            for slot in slots:
+                self._watched[slot].due = self._clock.monotonic() + _BUSY_SECONDS
+            return
+        held = parse_park(text)
+        rows: dict[str, list[Row]] = {}
+        for row in parse_stat(text):
+            rows.setdefault(row.proxy, []).append(row)
+        now = self._clock.monotonic()
+        for slot in slots:
+            revision = self._plane.slots.revision_of(slot)
+            watched = self._watched.get(slot)
+            if revision is not None and watched is not None:
+                demand = _demand(revision, slot, rows, stages[slot], held.get(slot, 0), now)
+                self._take(slot, watched, _counted(watched, demand))
+
+    def _take(self, slot: str, watched: _Watched, demand: Demand) -> None:
+        last, now = watched.last, demand.time
+        is_new = last is None or replace(last, time=now) != demand
+        if is_new or now - watched.published >= _CALM_SECONDS:
+            self._hub.publish(demand)
+            watched.published = now
+        watched.last = demand
+        if demand.queued or demand.held or self._is_full(slot, demand):
+            watched.due = now + _HOT_SECONDS
+        elif demand.in_flight or (last is not None and demand.requests != last.requests):
+            watched.due = now + _BUSY_SECONDS
+        elif demand.pods:
+            watched.due = now + _CALM_SECONDS
+        else:
+            del self._watched[slot]
+
+    def _is_full(self, slot: str, demand: Demand) -> bool:
+        limit = self._limits.get(slot, 0)
+        return limit > 0 and demand.in_flight > 0 and demand.in_flight >= limit * len(demand.pods)
+
+
+def _counted(watched: _Watched, demand: Demand) -> Demand:
+    if demand.requests < watched.counted:
+        watched.before += watched.counted
+    watched.counted = demand.requests
+    return replace(demand, requests=watched.before + demand.requests)
+
+
+def _demand(
+    revision: Key,
+    slot: str,
+    rows: dict[str, list[Row]],
+    stages: dict[str, str],
+    held: int,
+    now: float,
+) -> Demand:
+    """Put a slot's rows together; a pod with a stage counts by it, for it sees orphans too."""
+    queued = requests = in_flight = 0
+    loads: list[PodLoad] = []
+    for row in rows.get(slot, ()):
+        if row.server == "BACKEND":
+            requests += row.total
+            queued += row.queued
+        elif row.server == "park":
+            requests -= row.total
+        else:
+            queued += row.queued
+            load = row.current
+            stage = stages.get(row.server)
+            if stage is not None:
+                load = 0
+                for behind in rows.get(stage, ()):
+                    queued += behind.queued
+                    if behind.server == stage_server(slot, row.server):
+                        load += behind.current
+            loads.append(PodLoad(row.server, load))
+            in_flight += load
+    return Demand(revision, in_flight, queued, held, tuple(loads), max(requests, 0), now)

@@ -1,0 +1,157 @@
+"""HAProxy's configuration: everything that stands still while it runs.
+
+Services come and go through the admin socket; what is written here is a pool of empty backends
+for them ("slots"), a pool of second stages for single pods, the park, and the rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+from dataclasses import dataclass
+from importlib import resources
+
+import jinja2
+
+from tidegate.gateway.haproxy.paths import Paths
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.kube.errors import UserError
+
+_FEWEST_CLIENTS = 64
+_MOST_CLIENTS = 50_000
+_SPARE_FILES = 200
+# A held request of a limited revision passes three frontends: clients', the park's, the pods'.
+_STAGES = 3
+
+_UNAVAILABLE = (
+    "HTTP/1.1 425 Too Early\r\nTidegate-Unavailable: pod\r\nContent-Length: 0\r\n"
+    "Cache-Control: no-cache\r\n\r\n"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the machine allows.
+
+    Attributes:
+        clients: connections of clients at once.
+        connections: connections in all frontends at once.
+        threads: HAProxy's threads.
+    """
+
+    clients: int
+    connections: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration ready to be run.
+
+    Attributes:
+        text: the file.
+        identity: names this configuration; a running HAProxy shows it in `show info`.
+        prefix: of the names of the sockets between the stages.
+        park_lua: the text of the park's program.
+        limited, unlimited, stages: the pools.
+    """
+
+    text: str
+    identity: str
+    prefix: str
+    park_lua: str
+    limited: tuple[str, ...]
+    unlimited: tuple[str, ...]
+    stages: tuple[str, ...]
+
+
+def limits(settings: GatewaySettings, *, open_files: int | None = None) -> Limits:
+    """Divide the open files the process may have.
+
+    Every connection in a frontend costs two: its own and the one that goes on from it.
+
+    Raises:
+        UserError: too few for the pools of the settings.
+    """
+    if open_files is None:
+        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if open_files == resource.RLIM_INFINITY:
+        open_files = 1 << 20
+    listeners = settings.limited_slots + settings.unlimited_slots + settings.stages
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    spare = listeners + _SPARE_FILES + 16 * threads
+    clients = min((open_files - spare) // (2 * _STAGES), _MOST_CLIENTS)
+    if clients < _FEWEST_CLIENTS:
+        raise UserError(
+            f"the limit of open files is {open_files}, and the gateway needs at least "
+            f"{spare + 2 * _STAGES * _FEWEST_CLIENTS}: raise it (ulimit -Hn) or make the pools "
+            "of the gateway smaller"
+        )
+    return Limits(clients=clients, connections=clients * _STAGES, threads=threads)
+
+
+def render(settings: GatewaySettings, paths: Paths) -> Config:
+    """The configuration for these settings; equal settings give an equal one."""
+    room = resources.files("tidegate.gateway.haproxy")
+    template = room.joinpath("haproxy.cfg.j2").read_text()
+    park_lua = room.joinpath("park.lua").read_text()
+    prefix = "tidegate-" + hashlib.sha256(os.fsencode(paths.directory)).hexdigest()[:12]
+    limited = tuple(f"l{number:04d}" for number in range(1, settings.limited_slots + 1))
+    unlimited = tuple(f"u{number:04d}" for number in range(1, settings.unlimited_slots + 1))
+    stages = tuple(f"p{number:04d}" for number in range(1, settings.stages + 1))
+    environment = jinja2.Environment(  # noqa: S701 - HAProxy's language, not HTML
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    values = {
+        "limits": limits(settings),
+        "bind": _bind(settings),
+        "prefix": prefix,
+        "limited": frozenset(limited),
+        "slots": limited + unlimited,
+        "stages": stages,
+        "max_queued": settings.max_queued,
+        "hold_seconds": settings.hold_seconds,
+        **{name: getattr(paths, name) for name in _PATHS},
+    }
+    compiled = environment.from_string(template)
+    draft = compiled.render(identity="", **values)
+    identity = "tidegate-" + hashlib.sha256((draft + park_lua).encode()).hexdigest()[:16]
+    text = compiled.render(identity=identity, **values)
+    return Config(text, identity, prefix, park_lua, limited, unlimited, stages)
+
+
+def write(config: Config, paths: Paths) -> None:
+    """Put the files where HAProxy will read them."""
+    for path, text in (
+        (paths.config, config.text),
+        (paths.park_lua, config.park_lua),
+        (paths.unavailable_http, _UNAVAILABLE),
+    ):
+        write_private(path.parent, path.name, text)
+
+
+def write_private(directory: os.PathLike[str], name: str, text: str) -> None:
+    """Replace a file whole, readable by its owner only."""
+    target = os.path.join(directory, name)  # noqa: PTH118
+    draft = f"{target}.new"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    os.replace(draft, target)  # noqa: PTH105
+
+
+_PATHS = (
+    "admin_socket",
+    "park_lua",
+    "notice_socket",
+    "records_socket",
+    "routes_map",
+    "revisions_map",
+    "unavailable_http",
+)
+
+
+def _bind(settings: GatewaySettings) -> str:
+    host = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
+    return f"{host}:{settings.port}"

@@ -1,0 +1,148 @@
+"""HAProxy's process: started apart from ours, found again after we died, never lost sight of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import select
+import signal
+import subprocess
+from pathlib import Path
+
+from tidegate.gateway.haproxy import binary, config as configuration
+from tidegate.gateway.haproxy.config import Config
+from tidegate.gateway.haproxy.paths import Paths
+from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
+from tidegate.gateway.haproxy.state import parse_info
+from tidegate.kube.errors import InternalFault, UserError
+
+logger = logging.getLogger(__name__)
+
+_START_SECONDS = 20.0
+_GRACE_SECONDS = 5.0
+
+
+class Process:
+    """The one HAProxy of a data directory.
+
+    It is a daemon in its own session: it outlives us, and a process descriptor tells us when it
+    ends, whether we started it or found it.
+    """
+
+    def __init__(self, config: Config, paths: Paths) -> None:
+        self._config = config
+        self._paths = paths
+        self._pid = 0
+        self._descriptor = -1
+
+    @property
+    def pid(self) -> int:
+        """Of the running HAProxy, 0 when there is none."""
+        return self._pid
+
+    async def adopt(self, admin: AdminSocket) -> bool:
+        """Take over a running HAProxy that has this very configuration; end one that has not."""
+        pid = _read_pid(self._paths.pid_file)
+        if not pid or not self._follow(pid):
+            return False
+        try:
+            info = parse_info(await admin.read("show info"))
+        except AdminError:
+            info = {}
+        if info.get("Pid") != str(pid):
+            self._forget()
+            return False
+        if info.get("description") == self._config.identity:
+            logger.info("gateway: HAProxy %d goes on", pid)
+            return True
+        logger.info("gateway: HAProxy %d has another configuration and is replaced", pid)
+        await self.stop()
+        return False
+
+    async def start(self) -> None:
+        """Start a fresh HAProxy.
+
+        Raises:
+            UserError: it refuses to start (a busy port, for one).
+        """
+        program = await asyncio.to_thread(binary.find)
+        await asyncio.to_thread(configuration.write, self._config, self._paths)
+        self._paths.pid_file.unlink(missing_ok=True)
+        await asyncio.to_thread(self._launch, program)
+        pid = _read_pid(self._paths.pid_file)
+        if not pid or not self._follow(pid):
+            raise InternalFault("HAProxy ended as soon as it had started")
+
+    def _launch(self, program: Path) -> None:
+        command = [program, "-D", "-f", self._paths.config, "-p", self._paths.pid_file]
+        try:
+            subprocess.run(
+                command,
+                check=True,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_START_SECONDS,
+                cwd="/",
+            )
+        except subprocess.CalledProcessError as error:
+            alerts = [line for line in error.stderr.splitlines() if "[ALERT]" in line]
+            raise UserError(f"HAProxy does not start: {' '.join(alerts) or error.stderr}") from error
+
+    def _follow(self, pid: int) -> bool:
+        self._forget()
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError:
+            return False
+        if _has_ended(descriptor):
+            os.close(descriptor)
+            return False
+        self._pid, self._descriptor = pid, descriptor
+        return True
+
+    def _forget(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._pid, self._descriptor = 0, -1
+
+    async def wait_ended(self) -> None:
+        """Return when the process has ended."""
+        if self._descriptor < 0:
+            return
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(self._descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(self._descriptor)
+
+    async def stop(self) -> None:
+        """End it: what is in flight gets a few seconds, then nothing is left of it."""
+        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL):
+            if self._descriptor < 0 or _has_ended(self._descriptor):
+                break
+            signal.pidfd_send_signal(self._descriptor, number)
+            try:
+                await asyncio.wait_for(self.wait_ended(), _GRACE_SECONDS)
+            except TimeoutError:
+                continue
+        self.release()
+        self._paths.pid_file.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let go of the process without ending it."""
+        self._forget()
+
+
+def _read_pid(path: Path) -> int:
+    try:
+        return int(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _has_ended(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])

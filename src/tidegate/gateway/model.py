@@ -1,0 +1,73 @@
+"""What the gateway must know of the world, freed from the shape of API objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidegate.kube.objects import Key
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """Sessions stay with a pod: the cookie's name and how many seconds it lasts."""
+
+    cookie: str
+    max_age: int
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One Revision as far as requests are concerned.
+
+    Attributes:
+        key: namespace and name.
+        limit: containerConcurrency, 0 for none.
+        timeout_ms: a pod that is silent for longer loses the request.
+        max_queued: requests that may wait.
+        speaks_h2: pods take HTTP/2 with prior knowledge.
+        affinity: how sessions stick, None if they do not.
+    """
+
+    key: Key
+    limit: int
+    timeout_ms: int
+    max_queued: int
+    speaks_h2: bool = False
+    affinity: Affinity | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        return self.limit > 0
+
+
+@dataclass(frozen=True)
+class PodServer:
+    """Where a pod listens, and whether new requests may go there."""
+
+    pod: str
+    address: str
+    port: int
+    in_rotation: bool
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of a route's traffic: `percent` of it goes to `revision`."""
+
+    revision: Key
+    percent: int
+
+
+@dataclass(frozen=True)
+class HostRoute:
+    """What a host leads to.
+
+    Attributes:
+        host: lower case, no port.
+        tag: empty for the host itself; else the value of `Knative-Serving-Tag` that leads here.
+        splits: percents sum to 100.
+    """
+
+    host: str
+    tag: str
+    splits: tuple[Split, ...]

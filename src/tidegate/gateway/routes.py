@@ -1,0 +1,136 @@
+"""From KIngress objects to the entries of HAProxy's map of routes.
+
+A host with one target has the target's slot as value. A split host has the name of its split,
+`%` and a digest of what it says; under `%digest|0` to `%digest|99` the map has a slot for each of
+100 equal shares. So a host changes over from one split to another in one step, whatever the
+number of entries behind it. `host|tag:<tag>` is what the header `Knative-Serving-Tag` leads to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from tidegate.gateway.model import HostRoute, Split
+from tidegate.kube.errors import UserError
+from tidegate.kube.objects import Key, Object, namespace_of
+
+_SHARES = 100
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_TAG_HEADER = "knative-serving-tag"
+
+SlotOf = Callable[[Key], "str | None"]
+
+
+class RouteError(UserError):
+    """A KIngress that the gateway cannot serve as it is."""
+
+
+def host_routes(ingress: Object) -> list[HostRoute]:
+    """What a KIngress says, one entry per host and tag.
+
+    Raises:
+        RouteError: percents that do not sum to 100, or a feature the gateway lacks.
+    """
+    routes: list[HostRoute] = []
+    for number, rule in enumerate(_list(ingress.get("spec"), "rules")):
+        for place, path in enumerate(_list(rule.get("http"), "paths")):
+            where = f"spec.rules[{number}].http.paths[{place}]"
+            tag = _tag(path, where)
+            splits = _splits(path, namespace_of(ingress), where)
+            for host in _list(rule, "hosts"):
+                routes.append(HostRoute(_host(host, where), tag, splits))
+    return routes
+
+
+def entries(routes: Iterable[HostRoute], slot_of: SlotOf) -> dict[str, str]:
+    """The map's entries for these routes.
+
+    Raises:
+        RouteError: a revision has no slot.
+    """
+    result: dict[str, str] = {}
+    for route in routes:
+        key = f"{route.host}|tag:{route.tag}" if route.tag else route.host
+        shares = _shares(route, slot_of)
+        if len(set(shares)) == 1:
+            result[key] = shares[0]
+            continue
+        name = "%" + hashlib.sha256("|".join(shares).encode()).hexdigest()[:16]
+        result[key] = name
+        result.update({f"{name}|{share}": slot for share, slot in enumerate(shares)})
+    return result
+
+
+def changes(path: str, present: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """Commands that turn the map at `path` from `present` into `wanted`.
+
+    What a host will lead to is there before the host leads to it, and goes after.
+    """
+    shares = [key for key in wanted if key.startswith("%") and key not in present]
+    hosts = [key for key in wanted if not key.startswith("%") and present.get(key) != wanted[key]]
+    commands = [f"add map {path} {key} {wanted[key]}" for key in shares]
+    for key in hosts:
+        verb = "set" if key in present else "add"
+        commands.append(f"{verb} map {path} {key} {wanted[key]}")
+    commands += [f"del map {path} {key}" for key in present if key not in wanted]
+    return commands
+
+
+def _shares(route: HostRoute, slot_of: SlotOf) -> list[str]:
+    shares: list[str] = []
+    for split in route.splits:
+        if not split.percent:
+            continue
+        slot = slot_of(split.revision)
+        if slot is None:
+            raise RouteError(f"host {route.host}: revision {split.revision} is not known")
+        shares += [slot] * split.percent
+    return shares
+
+
+def _splits(path: Object, namespace: str, where: str) -> tuple[Split, ...]:
+    splits: list[Split] = []
+    given = _list(path, "splits")
+    for split in given:
+        name = split.get("serviceName")
+        percent = split.get("percent")
+        if percent is None and len(given) == 1:
+            percent = _SHARES
+        if not name or not isinstance(percent, int):
+            raise RouteError(f"{where}.splits: a split needs serviceName and percent")
+        splits.append(Split(Key(namespace, str(name)), percent))
+    total = sum(split.percent for split in splits)
+    if total != _SHARES or any(split.percent < 0 for split in splits):
+        raise RouteError(f"{where}.splits: percents must sum to 100, not to {total}")
+    return tuple(splits)
+
+
+def _host(host: Any, where: str) -> str:
+    # What is no host name must not get into a command for HAProxy.
+    name = str(host).lower()
+    if not _HOST.fullmatch(name):
+        raise RouteError(f"{where}: {host!r} is no host name")
+    return name
+
+
+def _tag(path: Object, where: str) -> str:
+    headers = cast("Mapping[str, Any]", path.get("headers") or {})
+    if path.get("path") not in (None, "", "/"):
+        raise RouteError(f"{where}.path: the gateway routes by host only")
+    if not headers:
+        return ""
+    names = {name.lower() for name in headers}
+    if names != {_TAG_HEADER}:
+        raise RouteError(f"{where}.headers: only Knative-Serving-Tag is known")
+    (match,) = headers.values()
+    tag = str(match.get("exact", "")).lower()
+    if not _HOST.fullmatch(tag):
+        raise RouteError(f"{where}.headers: {tag!r} is no tag")
+    return tag
+
+
+def _list(obj: Any, field: str) -> list[Any]:
+    return list(obj.get(field) or []) if isinstance(obj, Mapping) else []

@@ -1,0 +1,161 @@
+"""From the pods of a revision to the servers of its slot: a pure plan of admin commands.
+
+A pod of an unlimited revision is one server of the slot. A pod of a limited one is two: the
+slot's server leads to a stage (a socket of our own), and the stage's one server leads to the pod;
+both have the containerConcurrency as `maxconn`. The stage's server carries the slot's name too,
+`<slot>:<pod>`, so that everything can be read back from a running HAProxy.
+
+Out of rotation means `maint`: nothing new comes, not even by cookie, what is in flight goes on,
+and coming back raises the event that wakes the park. A server is deleted when nothing is in
+flight there, the slot's before its stage's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tidegate.gateway.haproxy.state import ServerState
+from tidegate.gateway.model import PodServer, Revision
+from tidegate.kube.errors import UserError
+
+Servers = Mapping[str, Mapping[str, ServerState]]
+
+
+class StagesExhausted(UserError):
+    """There are more pods of limited revisions than stages."""
+
+
+@dataclass
+class Plan:
+    """What to do about one slot.
+
+    Attributes:
+        commands: for the admin socket, in order.
+        leaving: (proxy, server) to delete when they are idle; none has traffic ahead of it.
+    """
+
+    commands: list[str] = field(default_factory=list[str])
+    leaving: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+
+def stage_server(slot: str, pod: str) -> str:
+    """The name of the server in a pod's stage."""
+    return f"{slot}:{pod}"
+
+
+def plan_unlimited(
+    slot: str, wanted: Mapping[str, PodServer], present: Mapping[str, ServerState], *, h2: bool
+) -> Plan:
+    """Servers that lead straight to the pods."""
+    plan = Plan()
+    protocol = " proto h2" if h2 else ""
+    for pod, server in wanted.items():
+        known = present.get(pod)
+        if known is not None and not _leads_to(known, server):
+            _take_out(plan, slot, known)
+            plan.leaving.append((slot, pod))
+        elif known is None:
+            if server.in_rotation:
+                address = _join(server.address, server.port)
+                plan.commands += [f"add server {slot}/{pod} {address}{protocol}"]
+                plan.commands += [f"enable server {slot}/{pod}"]
+        else:
+            _rotate(plan, slot, known, server.in_rotation)
+    for pod, known in present.items():
+        if pod not in wanted:
+            _take_out(plan, slot, known)
+            plan.leaving.append((slot, pod))
+    return plan
+
+
+def plan_limited(
+    slot: str,
+    revision: Revision,
+    wanted: Mapping[str, PodServer],
+    servers: Servers,
+    stages: Mapping[str, str],
+    free_stages: list[str],
+    prefix: str,
+) -> Plan:
+    """Servers that lead to stages, and the stages' servers.
+
+    Args:
+        servers: all servers of HAProxy by proxy.
+        stages: pod to stage, for the pods of this slot.
+        free_stages: stages without a server; those used are taken from its end.
+        prefix: of the stages' sockets.
+
+    Raises:
+        StagesExhausted: no stage is left for a pod.
+    """
+    plan = Plan()
+    present = servers.get(slot, {})
+    for pod, server in wanted.items():
+        known, stage = present.get(pod), stages.get(pod)
+        behind = servers[stage][stage_server(slot, pod)] if stage else None
+        if behind is not None and not _leads_to(behind, server):
+            _leave_both(plan, slot, pod, known, stage)
+        elif known is not None and behind is None:
+            _leave_both(plan, slot, pod, known, None)
+        elif known is not None:
+            _rotate(plan, slot, known, server.in_rotation)
+        elif server.in_rotation:
+            stage = stage or _enter_stage(plan, slot, revision, server, free_stages)
+            plan.commands += [
+                f"add server {slot}/{pod} abns@{prefix}-{stage} maxconn {revision.limit}",
+                f"enable server {slot}/{pod}",
+            ]
+    for pod in [*present, *(pod for pod in stages if pod not in present)]:
+        if pod not in wanted:
+            _leave_both(plan, slot, pod, present.get(pod), stages.get(pod))
+    return plan
+
+
+def _enter_stage(
+    plan: Plan, slot: str, revision: Revision, server: PodServer, free_stages: list[str]
+) -> str:
+    if not free_stages:
+        raise StagesExhausted(
+            f"the gateway has no stage left for pod {server.pod}: all of them are taken by pods "
+            "of revisions with a containerConcurrency"
+        )
+    stage = free_stages.pop()
+    name = f"{stage}/{stage_server(slot, server.pod)}"
+    protocol = " proto h2" if revision.speaks_h2 else ""
+    address = _join(server.address, server.port)
+    plan.commands += [
+        f"add server {name} {address} maxconn {revision.limit}{protocol}",
+        f"enable server {name}",
+    ]
+    return stage
+
+
+def _leave_both(
+    plan: Plan, slot: str, pod: str, known: ServerState | None, stage: str | None
+) -> None:
+    if known is not None:
+        _take_out(plan, slot, known)
+        plan.leaving.append((slot, pod))
+    elif stage is not None:
+        plan.leaving.append((stage, stage_server(slot, pod)))
+
+
+def _rotate(plan: Plan, slot: str, known: ServerState, in_rotation: bool) -> None:
+    if in_rotation and known.is_maintenance:
+        plan.commands.append(f"enable server {slot}/{known.name}")
+    elif not in_rotation:
+        _take_out(plan, slot, known)
+
+
+def _take_out(plan: Plan, slot: str, known: ServerState) -> None:
+    if not known.is_maintenance:
+        plan.commands.append(f"disable server {slot}/{known.name}")
+
+
+def _leads_to(known: ServerState, server: PodServer) -> bool:
+    return (known.address, known.port) == (server.address, server.port)
+
+
+def _join(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

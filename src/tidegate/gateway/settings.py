@@ -1,0 +1,33 @@
+"""What the operator can choose about the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """Where and how large.
+
+    Attributes:
+        data_dir: Tidegate's data directory; the gateway keeps its files in `gateway` under it.
+        bind: the address clients connect to.
+        port: the port clients connect to.
+        limited_slots: revisions with a containerConcurrency that can have traffic or pods at once.
+        unlimited_slots: the same for revisions without.
+        stages: pods of revisions with a containerConcurrency, over all of them.
+        max_queued: requests of one revision that may wait, for a slot or for the first pod.
+        hold_seconds: how long a request may wait at most.
+        threads: of HAProxy; 0 for one per core.
+    """
+
+    data_dir: Path
+    bind: str = "127.0.0.1"
+    port: int = 8080
+    limited_slots: int = 512
+    unlimited_slots: int = 512
+    stages: int = 1024
+    max_queued: int = 10_000
+    hold_seconds: int = 600
+    threads: int = 0
