@@ -96,9 +96,13 @@ def is_controlled_by(obj: Object, owner: Object) -> bool:
     return reference is not None and reference.get("uid") == uid_of(owner)
 
 
+def status_of(obj: Object) -> Mapping[str, Any]:
+    """The status, empty where there is none; not to be changed."""
+    return cast("Mapping[str, Any]", obj.get("status") or {})
+
+
 def conditions_of(obj: Object) -> list[Object]:
-    status: Object = obj.get("status") or {}
-    return cast("list[Object]", status.get("conditions") or [])
+    return cast("list[Object]", status_of(obj).get("conditions") or [])
 
 
 def condition_of(obj: Object, condition_type: str) -> Object | None:
