@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tidegate.apis.autoscaling import KPA_CLASS
 from tidegate.apis.durations import parse_duration
 from tidegate.kube.errors import UserError
 
@@ -111,6 +112,7 @@ class Autoscaler:
     initial_scale: int = 1
     allow_zero_initial_scale: bool = False
     max_scale_limit: int = 0
+    pod_autoscaler_class: str = KPA_CLASS
 
 
 @dataclass(frozen=True)

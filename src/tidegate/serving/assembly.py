@@ -1,0 +1,28 @@
+"""Puts the controllers of serving together."""
+
+from __future__ import annotations
+
+from tidegate.kube.controller import Context, Runnable
+from tidegate.kube.events import EventRecorder
+from tidegate.serving.config import ConfigStore, ServingSettings
+from tidegate.serving.configuration import ConfigurationReconciler
+from tidegate.serving.labeler import Labeler
+from tidegate.serving.revision import RevisionReconciler
+from tidegate.serving.route import RouteReconciler
+from tidegate.serving.service import ServiceReconciler
+
+__all__ = ["ServingSettings", "build"]
+
+
+def build(context: Context, *, settings: ServingSettings) -> list[Runnable]:
+    """The controllers of serving; the caller runs them and the context's informers."""
+    config = ConfigStore(context)
+    recorder = EventRecorder(context.client, "serving-controller", clock=context.clock)
+    return [
+        config,
+        ServiceReconciler(context).controller(),
+        ConfigurationReconciler(context, recorder).controller(),
+        RevisionReconciler(context, config).controller(),
+        RouteReconciler(context, config, settings).controller(),
+        Labeler(context).controller(),
+    ]

@@ -1,0 +1,115 @@
+"""Creating and correcting the objects a controller owns, and writing statuses."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from tidegate.kube.client import Client
+from tidegate.kube.informer import Informer
+from tidegate.kube.objects import (
+    Object,
+    is_controlled_by,
+    name_of,
+    namespace_of,
+    thaw,
+)
+from tidegate.kube.resources import Resource
+
+
+class NotOwnedError(Exception):
+    """The name is taken by an object that belongs to someone else."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f'There is an existing {kind} "{name}" that we do not own.')
+        self.kind = kind
+        self.name = name
+
+
+class Children:
+    """The children of one kind.
+
+    Args:
+        client: writes.
+        informer: reads; of the children's kind.
+    """
+
+    def __init__(self, client: Client, informer: Informer) -> None:
+        self._client = client
+        self._informer = informer
+        self._resource: Resource = informer.resource
+
+    async def ensure_exact(self, owner: Object, desired: Object) -> Object:
+        """Make labels, annotations and spec exactly as desired. Raises NotOwnedError."""
+        live = self._live(owner, desired)
+        if live is None:
+            return await self._client.create(self._resource, desired)
+        wanted = _metadata(desired)
+        current = _metadata(live)
+        if live.get("spec") == desired["spec"] and current == wanted:
+            return live
+        metadata = {**live["metadata"], **wanted}
+        return await self._client.update(
+            self._resource, {**live, "metadata": metadata, "spec": desired["spec"]}
+        )
+
+    async def ensure_covers(
+        self, owner: Object, desired: Object, *, keep: tuple[str, ...] = ()
+    ) -> Object:
+        """Make the object contain what is desired; what others added stays. Raises NotOwnedError.
+
+        Args:
+            keep: fields of the spec that are only for the creation.
+        """
+        live = self._live(owner, desired)
+        if live is None:
+            return await self._client.create(self._resource, desired)
+        spec = {key: value for key, value in desired["spec"].items() if key not in keep}
+        wanted = {"metadata": _metadata(desired), "spec": spec}
+        if covers(live, wanted):
+            return live
+        merged: Object = thaw(live)
+        for section in ("labels", "annotations"):
+            merged["metadata"].setdefault(section, {}).update(wanted["metadata"][section])
+        merged["spec"].update(spec)
+        return await self._client.update(self._resource, merged)
+
+    async def remove(self, owner: Object, name: str) -> None:
+        """Delete a child that is there and owned."""
+        live = self._informer.get(name, namespace_of(owner))
+        if live is not None and is_controlled_by(live, owner):
+            await self._client.delete(self._resource, name, namespace=namespace_of(owner))
+
+    def _live(self, owner: Object, desired: Object) -> Object | None:
+        live = self._informer.get(name_of(desired), namespace_of(desired))
+        if live is not None and not is_controlled_by(live, owner):
+            raise NotOwnedError(self._resource.kind, name_of(desired))
+        return live
+
+
+async def write_status(client: Client, resource: Resource, obj: Object, status: Object) -> Object:
+    """Write `status` unless `obj` has it; conflicts show that `obj` was out of date."""
+    if obj.get("status") == status:
+        return obj
+    return await client.update(resource, {**obj, "status": status}, subresource="status")
+
+
+def covers(live: Any, desired: Any) -> bool:
+    """Whether `live` has all of `desired`; maps may have more, lists must be as long."""
+    if isinstance(desired, dict):
+        if not isinstance(live, dict):
+            return not desired and live is None
+        have = cast("Object", live)
+        return all(covers(have.get(k), v) for k, v in cast("Object", desired).items())
+    if isinstance(desired, list):
+        wanted = cast("list[Any]", desired)
+        if not isinstance(live, list):
+            return not wanted and live is None
+        found = cast("list[Any]", live)
+        pairs = zip(found, wanted, strict=False)
+        return len(found) == len(wanted) and all(covers(a, b) for a, b in pairs)
+    return bool(live == desired)
+
+
+def _metadata(obj: Object) -> dict[str, dict[str, str]]:
+    metadata = obj["metadata"]
+    return {section: metadata.get(section) or {} for section in ("labels", "annotations")}

@@ -1,0 +1,94 @@
+"""Host names and URLs of Routes, from the templates of `config-network` and `config-domain`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tidegate.apis import networking
+from tidegate.apis.settings import CLUSTER_LOCAL_DOMAIN, Settings
+from tidegate.kube.objects import Object, annotations_of, labels_of, name_of, namespace_of
+from tidegate.kube.selectors import selector_from_map
+from tidegate.serving.config import ServingSettings
+
+_FIELD = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
+_INDEX = re.compile(r'\{\{-?\s*index\s+\.(Annotations|Labels)\s+"([^"]+)"\s*-?\}\}')
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The hosts of one tag of a Route; `public` is empty when only the cluster may reach it."""
+
+    public: str
+    local: tuple[str, ...]
+
+
+def is_cluster_local(route: Object) -> bool:
+    """Whether only the cluster may reach a Route."""
+    return labels_of(route).get(networking.VISIBILITY_LABEL) == "cluster-local"
+
+
+def host_name(route_name: str, tag: str, settings: Settings) -> str:
+    """The Route's part of a host name, `<tag>-<route>` for a tag."""
+    if not tag:
+        return route_name
+    values = {"Name": route_name, "Tag": tag}
+    return _render(settings.network.tag_template, values, {}, {})
+
+
+def domain_of(route: Object, settings: Settings, serving: ServingSettings) -> str:
+    """The domain below which a Route's public hosts are: that of the most exact selector."""
+    matching = [
+        domain
+        for domain in settings.domains
+        if selector_from_map(domain.selector).matches(labels_of(route))
+    ]
+    if not matching:
+        return serving.domain
+    return max(matching, key=lambda domain: (len(domain.selector), domain.name)).name
+
+
+def hosts_of(route: Object, tag: str, settings: Settings, serving: ServingSettings) -> Hosts:
+    """The hosts under which a tag of a Route is served; "" is the Route itself."""
+    name = host_name(name_of(route), tag, settings)
+    namespace = namespace_of(route)
+    local = (
+        f"{name}.{namespace}",
+        f"{name}.{namespace}.svc",
+        f"{name}.{namespace}.{CLUSTER_LOCAL_DOMAIN}",
+    )
+    domain = domain_of(route, settings, serving)
+    if is_cluster_local(route) or domain == CLUSTER_LOCAL_DOMAIN:
+        return Hosts("", local)
+    values = {"Name": name, "Namespace": namespace, "Domain": domain}
+    template = settings.network.domain_template
+    public = _render(template, values, dict(annotations_of(route)), dict(labels_of(route)))
+    return Hosts(public, local)
+
+
+def local_url(route: Object, tag: str, settings: Settings) -> str:
+    """Where the cluster reaches a tag of a Route."""
+    name = host_name(name_of(route), tag, settings)
+    return f"http://{name}.{namespace_of(route)}.{CLUSTER_LOCAL_DOMAIN}"
+
+
+def url_of(route: Object, tag: str, settings: Settings, serving: ServingSettings) -> str:
+    """Where clients reach a tag of a Route."""
+    hosts = hosts_of(route, tag, settings, serving)
+    if not hosts.public:
+        return local_url(route, tag, settings)
+    return public_url(hosts.public, settings, serving)
+
+
+def public_url(host: str, settings: Settings, serving: ServingSettings) -> str:
+    """The URL of a host at the gateway; its port stands there unless it is the scheme's own."""
+    port = "" if serving.gateway_port == 80 else f":{serving.gateway_port}"
+    return f"{settings.network.default_external_scheme}://{host}{port}"
+
+
+def _render(
+    template: str, values: dict[str, str], annotations: dict[str, str], labels: dict[str, str]
+) -> str:
+    tables = {"Annotations": annotations, "Labels": labels}
+    text = _INDEX.sub(lambda match: tables[match[1]].get(match[2], ""), template)
+    return _FIELD.sub(lambda match: values.get(match[1], ""), text)

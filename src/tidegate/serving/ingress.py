@@ -1,0 +1,154 @@
+"""What a Route asks of the gateways, what it shows to people, and its place in the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tidegate.apis import networking, serving
+from tidegate.apis.settings import Settings
+from tidegate.kube.objects import (
+    Object,
+    annotations_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    owner_reference,
+)
+from tidegate.kube.resources import INGRESSES, SERVICES
+from tidegate.serving.config import ServingSettings
+from tidegate.serving.domains import Hosts, host_name, hosts_of
+from tidegate.serving.metadata import without_bookkeeping
+from tidegate.serving.traffic import Target
+
+_HTTP_OPTION_KEYS = tuple(
+    f"{networking.PUBLIC_GROUP}/{name}" for name in ("http-protocol", "httpOption", "httpProtocol")
+)
+
+
+def make_ingress(
+    route: Object,
+    groups: Mapping[str, Sequence[Target]],
+    rollout: str,
+    settings: Settings,
+    serving_settings: ServingSettings,
+) -> Object:
+    """The internal Ingress of a Route.
+
+    Args:
+        groups: what each tag splits among, one entry per Revision.
+        rollout: the rollout's state, for its annotation.
+    """
+    rules: list[Object] = []
+    for tag, members in sorted(groups.items()):
+        hosts = hosts_of(route, tag, settings, serving_settings)
+        rules.extend(_rules(hosts, namespace_of(route), members))
+    annotations = without_bookkeeping(annotations_of(route))
+    annotations.setdefault(networking.INGRESS_CLASS_ANNOTATION, serving_settings.ingress_class)
+    annotations[networking.ROLLOUT_ANNOTATION] = rollout
+    return {
+        "apiVersion": networking.INGRESSES.api_version,
+        "kind": networking.INGRESSES.kind,
+        "metadata": {
+            "name": name_of(route),
+            "namespace": namespace_of(route),
+            "labels": {
+                **labels_of(route),
+                serving.ROUTE_LABEL: name_of(route),
+                f"{serving.GROUP}/routeNamespace": namespace_of(route),
+            },
+            "annotations": annotations,
+            "ownerReferences": [owner_reference(route)],
+        },
+        "spec": {"rules": rules, "httpOption": _http_option(route, settings)},
+    }
+
+
+def _rules(hosts: Hosts, namespace: str, members: Sequence[Target]) -> list[Object]:
+    splits: list[Object] = [_split(target, namespace) for target in members if target.percent]
+    rules: list[Object] = [_rule(list(hosts.local), "ClusterLocal", splits)]
+    if hosts.public:
+        rules.append(_rule([hosts.public], "ExternalIP", splits))
+    return rules
+
+
+def _rule(hosts: list[str], visibility: str, splits: list[Object]) -> Object:
+    return {"hosts": hosts, "visibility": visibility, "http": {"paths": [{"splits": splits}]}}
+
+
+def _split(target: Target, namespace: str) -> Object:
+    return {
+        "serviceNamespace": namespace,
+        "serviceName": target.revision,
+        "servicePort": 80,
+        "percent": target.percent,
+        "appendHeaders": {
+            "Knative-Serving-Namespace": namespace,
+            "Knative-Serving-Revision": target.revision,
+        },
+    }
+
+
+def _http_option(route: Object, settings: Settings) -> str:
+    for key in _HTTP_OPTION_KEYS:
+        value = annotations_of(route).get(key, "").lower()
+        if value in ("enabled", "redirected"):
+            return value.capitalize()
+    return settings.network.http_protocol.capitalize()
+
+
+def make_public_ingress(
+    route: Object, tags: Sequence[str], settings: Settings, serving_settings: ServingSettings
+) -> Object | None:
+    """The `networking.k8s.io` Ingress that shows people the hosts; None without public ones."""
+    hosts = [hosts_of(route, tag, settings, serving_settings).public for tag in sorted(tags)]
+    names = [host_name(name_of(route), tag, settings) for tag in sorted(tags)]
+    rules: list[Object] = [
+        _public_rule(host, name) for host, name in zip(hosts, names, strict=True) if host
+    ]
+    if not rules:
+        return None
+    return {
+        "apiVersion": INGRESSES.api_version,
+        "kind": INGRESSES.kind,
+        "metadata": {
+            "name": name_of(route),
+            "namespace": namespace_of(route),
+            "labels": {**labels_of(route), serving.ROUTE_LABEL: name_of(route)},
+            "annotations": {},
+            "ownerReferences": [owner_reference(route)],
+        },
+        "spec": {"ingressClassName": "tidegate", "rules": rules},
+    }
+
+
+def _public_rule(host: str, service: str) -> Object:
+    backend: Object = {"service": {"name": service, "port": {"number": 80}}}
+    path: Object = {"path": "/", "pathType": "Prefix", "backend": backend}
+    return {"host": host, "http": {"paths": [path]}}
+
+
+def make_placeholder(
+    route: Object, tag: str, settings: Settings, serving_settings: ServingSettings
+) -> Object:
+    """The Service by whose name the cluster finds a tag of the Route: an alias of its host."""
+    hosts = hosts_of(route, tag, settings, serving_settings)
+    labels = {**labels_of(route), serving.ROUTE_LABEL: name_of(route)}
+    if tag:
+        labels[f"{networking.GROUP}/tag"] = tag
+    return {
+        "apiVersion": SERVICES.api_version,
+        "kind": SERVICES.kind,
+        "metadata": {
+            "name": host_name(name_of(route), tag, settings),
+            "namespace": namespace_of(route),
+            "labels": labels,
+            "annotations": {},
+            "ownerReferences": [owner_reference(route)],
+        },
+        "spec": {
+            "type": "ExternalName",
+            "externalName": hosts.public or serving_settings.domain,
+            "ports": [{"name": "http2", "port": 80, "protocol": "TCP", "targetPort": 80}],
+            "sessionAffinity": "None",
+        },
+    }
