@@ -82,20 +82,6 @@ def aggregated(role: Object, cluster_roles: Iterable[Object]) -> list[Object] | 
     return rules
 
 
-def subject_matches(
-    subject: Mapping[str, Any], *, user: str, groups: Iterable[str], namespace: str
-) -> bool:
-    """Whether a binding's subject is the user; `namespace` is the binding's, for accounts."""
-    kind, name = subject.get("kind"), str(subject.get("name", ""))
-    if kind == "User":
-        return name == user
-    if kind == "Group":
-        return name in groups
-    if kind == "ServiceAccount":
-        return user == f"system:serviceaccount:{subject.get('namespace') or namespace}:{name}"
-    return False
-
-
 def describe(rule: Rule) -> str:
     """As Kubernetes prints a rule in an escalation error."""
     fields = (

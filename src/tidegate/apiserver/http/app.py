@@ -1,0 +1,143 @@
+"""The ASGI application: who asks, may they, is there room, and every failure as a `Status`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from tidegate.apiserver.audit import AuditLog
+from tidegate.apiserver.authn.authenticator import Authenticator
+from tidegate.apiserver.authn.identities import ANONYMOUS
+from tidegate.apiserver.authn.impersonation import impersonated, required_permissions
+from tidegate.apiserver.authz.authorizer import RbacAuthorizer
+from tidegate.apiserver.authz.rbac import Action
+from tidegate.apiserver.http.exchange import ClientGoneError, Exchange, Receive, Scope, Send
+from tidegate.apiserver.http.fairness import Fairness
+from tidegate.apiserver.http.pages import PUBLIC, Pages
+from tidegate.apiserver.http.paths import parse_resource_path
+from tidegate.apiserver.http.rest import Call, ResourceHandler
+from tidegate.apiserver.refusals import Timeout
+from tidegate.apiserver.requests import User
+from tidegate.kube.errors import ApiError, Forbidden, InternalError, Unauthorized
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT_SECONDS = 60.0
+_LONG_SUBRESOURCES = frozenset(("log", "exec", "attach", "portforward"))
+
+
+class Application:
+    """Serves requests of one server."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        authorizer: RbacAuthorizer,
+        resources: ResourceHandler,
+        pages: Pages,
+        fairness: Fairness,
+        audit: AuditLog,
+    ) -> None:
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._resources = resources
+        self._pages = pages
+        self._fairness = fairness
+        self._audit = audit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, receive, send)
+        served = _Served()
+        try:
+            await self._serve(exchange, served)
+        except ClientGoneError:
+            return
+        except ApiError as error:
+            await _refuse(exchange, error)
+        except Exception:
+            logger.exception("%s %s failed", exchange.method, exchange.uri)
+            await _refuse(exchange, InternalError("an internal error occurred; see the log"))
+        finally:
+            self._audit.record(
+                user=served.user,
+                verb=served.verb or exchange.method.lower(),
+                method=exchange.method,
+                uri=exchange.uri,
+                source=exchange.source,
+                code=exchange.code,
+            )
+
+    async def _serve(self, exchange: Exchange, served: _Served) -> None:
+        served.user = user = self._user(exchange)
+        target = parse_resource_path(exchange.path)
+        if target is None:
+            served.verb = "get" if exchange.method in ("GET", "HEAD") else exchange.method.lower()
+            self._authorize_path(user, served.verb, exchange.path)
+            await self._pages.handle(exchange)
+            return
+        call = self._resources.understand(exchange, user, target)
+        served.verb = call.verb
+        if call.verb == "watch" or target.subresource in _LONG_SUBRESOURCES:
+            await self._resources.handle(call)
+            return
+        agent = exchange.headers.get("user-agent", "").partition("/")[0]
+        async with self._fairness.seat(f"{user.name} {agent}"):
+            await self._handle_in_time(call)
+
+    async def _handle_in_time(self, call: Call) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                await self._resources.handle(call)
+        except TimeoutError as error:
+            raise Timeout("the request did not complete within the allotted timeout") from error
+
+    def _user(self, exchange: Exchange) -> User:
+        authorization = exchange.headers.get("authorization", "")
+        try:
+            user = self._authenticator.authenticate(authorization, exchange.certificate)
+        except Unauthorized as error:
+            # Why credentials are not good is for our log, not for whoever sent them.
+            logger.info("%s %s from %s: %s", exchange.method, exchange.path, exchange.source, error)
+            raise Unauthorized("Unauthorized") from error
+        if user is None:
+            if exchange.path.rstrip("/") in PUBLIC and exchange.method in ("GET", "HEAD"):
+                return ANONYMOUS
+            raise Unauthorized("Unauthorized")
+        wanted = impersonated(exchange.header_lists("impersonate-"))
+        if wanted is None:
+            return user
+        self._authorize_impersonation(exchange, user, wanted)
+        return wanted
+
+    def _authorize_impersonation(self, exchange: Exchange, user: User, wanted: User) -> None:
+        groups = tuple(exchange.header_lists("impersonate-").get("impersonate-group", ()))
+        for resource, namespace, name in required_permissions(wanted, groups):
+            action = Action("impersonate", "", resource, namespace=namespace, name=name)
+            if not self._authorizer.decide(user, action).allowed:
+                raise Forbidden(
+                    f'{resource} "{name}" is forbidden: User "{user.name}" cannot impersonate '
+                    f'resource "{resource}" in API group "" at the cluster scope',
+                    resource=resource,
+                    name=name,
+                )
+
+    def _authorize_path(self, user: User, verb: str, path: str) -> None:
+        if user is ANONYMOUS:
+            return
+        if not self._authorizer.decide(user, Action(verb, path=path)).allowed:
+            raise Forbidden(f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
+
+
+class _Served:
+    """What became known of a request, for the audit log."""
+
+    user: User | None = None
+    verb: str = ""
+
+
+async def _refuse(exchange: Exchange, error: ApiError) -> None:
+    if exchange.code:
+        # The response has begun: cutting it off is all that is left to say.
+        raise error
+    await exchange.reply_error(error)

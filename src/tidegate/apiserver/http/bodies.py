@@ -1,0 +1,142 @@
+"""Request bodies as values: JSON or YAML, duplicate fields noticed, the size of the value bounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from functools import lru_cache
+from typing import Any, cast
+
+import orjson
+
+from tidegate.apiserver.requests import FieldValidation, RequestContext
+from tidegate.kube.errors import BadRequest, UnsupportedMediaType
+from tidegate.kube.objects import Object
+
+_JSON_TYPES = frozenset(("", "application/json", "*/*"))
+_YAML_TYPES = frozenset(("application/yaml", "application/x-yaml", "text/yaml"))
+# YAML's aliases let a small text stand for a huge value.
+_MAX_YAML_VALUES = 200_000
+
+
+def media_type(content_type: str) -> str:
+    """The type alone, without parameters, lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def decode_object(body: bytes, content_type: str, context: RequestContext) -> Object:
+    """The object that a create or update sends.
+
+    Raises:
+        BadRequest: it cannot be read, or in strict mode a field is given twice.
+        UnsupportedMediaType: neither JSON nor YAML.
+    """
+    kind = media_type(content_type)
+    if kind in _JSON_TYPES:
+        value = decode_json(body, context)
+    elif kind in _YAML_TYPES:
+        value = decode_yaml(body)
+    else:
+        raise UnsupportedMediaType(
+            f"the body of the request was in an unknown format - {kind!r}; accepted media types "
+            "include: application/json, application/yaml"
+        )
+    if not isinstance(value, dict):
+        raise BadRequest("the body of the request must be one object")
+    return cast("Object", value)
+
+
+def decode_json(body: bytes, context: RequestContext | None = None) -> Any:
+    """A JSON value; fields given twice are refused or warned of as the context says.
+
+    Raises:
+        BadRequest: it is no JSON, or in strict mode a field is given twice.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body of the request is no valid JSON: {error}") from error
+    if context is not None and context.field_validation is not FieldValidation.IGNORE:
+        _report_duplicates(_duplicates(body), context)
+    return value
+
+
+def decode_yaml(body: bytes) -> Any:
+    """A YAML document, as the JSON value it stands for.
+
+    Raises:
+        BadRequest: it is no single YAML document, or stands for too much.
+    """
+    import yaml
+
+    try:
+        value = yaml.load(body, Loader=_loader())  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise BadRequest(f"the body of the request is no valid YAML: {error}") from error
+    return _plain(value, [_MAX_YAML_VALUES])
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    # A timestamp is a string in JSON.
+    resolvers = {
+        char: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+        for char, pairs in base.yaml_implicit_resolvers.items()
+    }
+    return type("JsonLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+
+
+def _plain(value: Any, left: list[int]) -> Any:
+    left[0] -= 1
+    if left[0] < 0:
+        raise BadRequest("the YAML in the body of the request expands to too many values")
+    if isinstance(value, dict):
+        items = cast("dict[Hashable, Any]", value).items()
+        return {_key(key): _plain(item, left) for key, item in items}
+    if isinstance(value, list):
+        return [_plain(item, left) for item in cast("list[Any]", value)]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise BadRequest(f"the YAML in the body of the request holds a {type(value).__name__}")
+
+
+def _key(key: Hashable) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return str(key)
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with its fields as sent."""
+
+
+def _duplicates(body: bytes) -> list[str]:
+    found: list[str] = []
+    _collect(json.loads(body, object_pairs_hook=_Pairs), "", found)
+    return found
+
+
+def _collect(value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for name, item in value:
+            inner = f"{path}.{name}" if path else name
+            if name in seen:
+                found.append(inner)
+            seen.add(name)
+            _collect(item, inner, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(cast("list[Any]", value)):
+            _collect(item, f"{path}[{index}]", found)
+
+
+def _report_duplicates(paths: list[str], context: RequestContext) -> None:
+    if not paths:
+        return
+    problems = [f'duplicate field "{path}"' for path in dict.fromkeys(paths)]
+    if context.field_validation is FieldValidation.STRICT:
+        raise BadRequest(f"strict decoding error: {', '.join(problems)}")
+    context.warnings.extend(problems)

@@ -1,0 +1,116 @@
+"""Everything outside of resources: health, version, discovery, OpenAPI, token keys."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import orjson
+
+from tidegate.apiserver.authn.tokens import TokenIssuer
+from tidegate.apiserver.discovery import AGGREGATED, Discovery, etag, version_document
+from tidegate.apiserver.http.accept import parse_accept
+from tidegate.apiserver.http.exchange import Exchange
+from tidegate.kube.errors import MethodNotAllowed, NotFound
+
+HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
+# What anybody may read without saying who they are.
+PUBLIC = frozenset((*HEALTH, "/version"))
+
+_FIXED = (
+    "/.well-known/openid-configuration",
+    "/healthz",
+    "/livez",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+)
+
+
+class OpenApi(Protocol):
+    """Where the OpenAPI documents come from."""
+
+    async def handle(self, exchange: Exchange, path: str) -> bool:
+        """Answer a path below `/openapi`; False when there is no such document."""
+        ...
+
+
+class Pages:
+    """Answers the requests that are allowed already.
+
+    Args:
+        server: base URL of the API.
+    """
+
+    def __init__(
+        self, discovery: Discovery, openapi: OpenApi, tokens: TokenIssuer, *, server: str
+    ) -> None:
+        self._discovery = discovery
+        self._openapi = openapi
+        self._tokens = tokens
+        self._server = server
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Raises NotFound, MethodNotAllowed."""
+        path = exchange.path.rstrip("/") or "/"
+        if exchange.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(
+                "the server does not allow this method on the requested resource"
+            )
+        if not await self._answer(exchange, path):
+            raise NotFound("the server could not find the requested resource")
+
+    async def _answer(self, exchange: Exchange, path: str) -> bool:
+        if path in HEALTH:
+            await exchange.reply_text("ok")
+        elif path == "/version":
+            await exchange.reply_json(version_document())
+        elif path == "/":
+            await exchange.reply_json({"paths": self._paths()})
+        elif path == "/openid/v1/jwks":
+            keys = orjson.dumps(self._tokens.key_set())
+            await exchange.reply((keys,), content_type=b"application/jwk-set+json")
+        elif path == "/.well-known/openid-configuration":
+            await exchange.reply_json(self._tokens.configuration(self._server))
+        elif path.startswith("/openapi/"):
+            return await self._openapi.handle(exchange, path)
+        elif path == "/api" or path == "/apis" or path.startswith(("/api/", "/apis/")):
+            return await self._discover(exchange, path)
+        else:
+            return False
+        return True
+
+    async def _discover(self, exchange: Exchange, path: str) -> bool:
+        aggregated = path in ("/api", "/apis") and _wants_aggregated(exchange)
+        document = self._discovery.document(path, aggregated=aggregated)
+        if document is None:
+            return False
+        content_type = AGGREGATED.encode() if aggregated else b"application/json"
+        tag = f'"{etag(document)}"'
+        headers = [(b"etag", tag.encode()), (b"vary", b"Accept")]
+        if exchange.headers.get("if-none-match") == tag:
+            await exchange.not_modified(content_type, headers)
+        else:
+            await exchange.reply((document,), content_type=content_type, headers=headers)
+        return True
+
+    def _paths(self) -> list[str]:
+        groups = orjson.loads(self._discovery.document("/apis", aggregated=False) or b"{}")
+        paths = ["/api", "/api/v1", "/apis", *_FIXED]
+        for group in groups["groups"]:
+            paths.append(f"/apis/{group['name']}")
+            paths.extend(f"/apis/{version['groupVersion']}" for version in group["versions"])
+        return sorted(paths)
+
+
+def _wants_aggregated(exchange: Exchange) -> bool:
+    for media in parse_accept(exchange.headers.get("accept", "")):
+        if media.type != "application/json":
+            continue
+        if not media.transform:
+            return False
+        wanted = (media.transform, media.get("g"), media.get("v"))
+        if wanted == ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2"):
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""OpenAPI documents, made from the schemas of the kinds: what kubectl validates and explains by."""
