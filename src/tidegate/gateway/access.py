@@ -70,9 +70,7 @@ class RevisionRecords:
     by_class: dict[int, int] = field(default_factory=dict[int, int])
     abandoned: int = 0
     cold_starts: int = 0
-    recent: deque[AccessRecord] = field(
-        default_factory=lambda: deque[AccessRecord](maxlen=_KEPT)
-    )
+    recent: deque[AccessRecord] = field(default_factory=lambda: deque[AccessRecord](maxlen=_KEPT))
 
     def add(self, record: AccessRecord) -> None:
         self.requests += 1

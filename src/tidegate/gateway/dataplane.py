@@ -106,7 +106,7 @@ class DataPlane:
         """Give the revision a slot that has its limits and name.
 
         Raises:
-            PoolExhausted: there is none left.
+            PoolExhaustedError: there is none left.
         """
         slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
         text = _revision_entry(revision)
@@ -120,7 +120,7 @@ class DataPlane:
         """Make the pods of the revision these; it must have a slot.
 
         Raises:
-            StagesExhausted: more pods than stages.
+            StagesExhaustedError: more pods than stages.
         """
         slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
         if revision.is_limited:
@@ -144,6 +144,15 @@ class DataPlane:
             if proxy == slot or name.startswith(f"{slot}:"):
                 del self._leaving[proxy, name]
         self._leaving.update(dict.fromkeys(plan.leaving))
+
+    async def clear(self, revision: Key) -> None:
+        """Take every pod of the revision out, to be deleted when idle."""
+        slot = self.slots.of(revision)
+        if slot is None:
+            return
+        # Without a pod wanted, limits do not matter to either plan.
+        nothing = Revision(revision, int(slot in self.config.limited), 0, 0)
+        await self.set_servers(nothing, {})
 
     def stages_of(self, slot: str) -> dict[str, str]:
         """Pod to stage, for the pods of a slot."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -40,7 +40,7 @@ class DemandHub:
         return self._latest.get(revision)
 
     @asynccontextmanager
-    async def subscribe(self) -> AsyncIterator[AsyncIterator[Demand]]:
+    async def subscribe(self) -> AsyncGenerator[AsyncIterator[Demand]]:
         """Demands as they change; a slow reader gets only the latest of each revision."""
         mailbox = _Mailbox()
         for demand in self._latest.values():

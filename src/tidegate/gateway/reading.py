@@ -65,8 +65,9 @@ def servers_of(
     for piece in slices:
         port = _slice_port(piece)
         for endpoint in cast("list[Object]", piece.get("endpoints") or []):
-            name = str((endpoint.get("targetRef") or {}).get("name", ""))
-            addresses = endpoint.get("addresses") or []
+            target = cast("Object", endpoint.get("targetRef") or {})
+            name = str(target.get("name", ""))
+            addresses = cast("list[str]", endpoint.get("addresses") or [])
             if not _NAME.fullmatch(name) or not addresses or port is None:
                 continue
             address = _address(addresses[0])
@@ -123,15 +124,17 @@ def _slice_port(piece: Object) -> int | None:
 def _timeout_ms(spec: Object) -> int:
     """The first limit a silent pod runs into: response start, idle, or the whole request."""
     seconds = [int(spec.get("timeoutSeconds") or 0) or _DEFAULT_TIMEOUT_SECONDS]
-    for field in ("responseStartTimeoutSeconds", "idleTimeoutSeconds"):
-        if spec.get(field):
-            seconds.append(int(spec[field]))
+    limits = (spec.get("responseStartTimeoutSeconds"), spec.get("idleTimeoutSeconds"))
+    seconds += [int(limit) for limit in limits if limit]
     return min(seconds) * 1000
 
 
 def _ports(spec: Object) -> list[Object]:
     containers = cast("list[Object]", spec.get("containers") or [])
-    return [port for container in containers for port in container.get("ports") or []]
+    found: list[Object] = []
+    for container in containers:
+        found += cast("list[Object]", container.get("ports") or [])
+    return found
 
 
 def _whole(text: str | None, default: int) -> int:

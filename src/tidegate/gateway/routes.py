@@ -40,8 +40,8 @@ def host_routes(ingress: Object) -> list[HostRoute]:
             where = f"spec.rules[{number}].http.paths[{place}]"
             tag = _tag(path, where)
             splits = _splits(path, namespace_of(ingress), where)
-            for host in _list(rule, "hosts"):
-                routes.append(HostRoute(_host(host, where), tag, splits))
+            hosts = [_host(host, where) for host in _list(rule, "hosts")]
+            routes += [HostRoute(host, tag, splits) for host in hosts]
     return routes
 
 
@@ -133,4 +133,4 @@ def _tag(path: Object, where: str) -> str:
 
 
 def _list(obj: Any, field: str) -> list[Any]:
-    return list(obj.get(field) or []) if isinstance(obj, Mapping) else []
+    return list(cast("Object", obj).get(field) or []) if isinstance(obj, dict) else []

@@ -22,7 +22,7 @@ from tidegate.kube.errors import UserError
 Servers = Mapping[str, Mapping[str, ServerState]]
 
 
-class StagesExhausted(UserError):
+class StagesExhaustedError(UserError):
     """There are more pods of limited revisions than stages."""
 
 
@@ -87,7 +87,7 @@ def plan_limited(
         prefix: of the stages' sockets.
 
     Raises:
-        StagesExhausted: no stage is left for a pod.
+        StagesExhaustedError: no stage is left for a pod.
     """
     plan = Plan()
     present = servers.get(slot, {})
@@ -116,7 +116,7 @@ def _enter_stage(
     plan: Plan, slot: str, revision: Revision, server: PodServer, free_stages: list[str]
 ) -> str:
     if not free_stages:
-        raise StagesExhausted(
+        raise StagesExhaustedError(
             f"the gateway has no stage left for pod {server.pod}: all of them are taken by pods "
             "of revisions with a containerConcurrency"
         )

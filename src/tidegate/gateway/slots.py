@@ -14,7 +14,7 @@ from tidegate.kube.errors import UserError
 from tidegate.kube.objects import Key
 
 
-class PoolExhausted(UserError):
+class PoolExhaustedError(UserError):
     """Every slot is taken."""
 
 
@@ -48,7 +48,7 @@ class Slots:
         """The revision's slot, a free one if it had none.
 
         Raises:
-            PoolExhausted: there is none left of its kind.
+            PoolExhaustedError: there is none left of its kind.
         """
         known = self._slots.get(revision)
         if known is not None:
@@ -56,7 +56,7 @@ class Slots:
         pool = self._free[is_limited]
         if not pool:
             kind = "with" if is_limited else "without"
-            raise PoolExhausted(
+            raise PoolExhaustedError(
                 f"the gateway has no slot left for revision {revision}: all of its slots for "
                 f"revisions {kind} a containerConcurrency are taken"
             )

@@ -45,11 +45,13 @@ def _packaged() -> str | None:
 
 def _check(path: Path) -> None:
     try:
-        shown = subprocess.run([path, "-vv"], capture_output=True, text=True, timeout=10, check=True)
+        shown = subprocess.run(
+            [path, "-vv"], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise UserError(f"{path} does not run ({error}): {_REMEDY}") from error
     match = _VERSION.search(shown.stdout)
-    version = (int(match[1]), int(match[2])) if match else (0, 0)
+    version = tuple(map(int, match.groups())) if match else (0, 0)
     if version < _LEAST:
         raise UserError(f"{path} is HAProxy {version[0]}.{version[1]}: {_REMEDY}")
     if "USE_LUA=1" not in shown.stdout:

@@ -8,6 +8,7 @@ max_held, hold_seconds = tonumber(max_held), tonumber(hold_seconds)
 
 local TICK_MS = 250
 local COALESCE_MS = 2
+local PATIENCE_SECONDS = 0.002
 local slots = {}
 local notices = core.queue()
 
@@ -37,14 +38,25 @@ local function count(held)
   return number
 end
 
+-- One after the other: HAProxy's threads would let them overtake each other. One that does not
+-- answer has left.
+local function release(held)
+  for place = 1, held.last do
+    local waiter = held.waiters[place]
+    if waiter ~= nil then
+      waiter.queue:push("go")
+      local start = core.now()
+      while not waiter.resumed and seconds_since(start) < PATIENCE_SECONDS do core.yield() end
+      core.yield()
+    end
+  end
+end
+
 local function wake(slot)
   local held = slots[slot]
   if held == nil then return end
   slots[slot] = nil
-  for place = 1, held.last do
-    local waiter = held.waiters[place]
-    if waiter ~= nil then waiter.queue:push("go") end
-  end
+  core.register_task(release, held)
 end
 
 local function is_up(slot)
@@ -68,6 +80,7 @@ local function park(txn)
   held.waiters[held.last] = waiter
   notify(slot)
   local word = waiter.queue:pop_wait()
+  waiter.resumed = true
   if word ~= "go" then
     txn:set_var("txn.refused", word)
     return

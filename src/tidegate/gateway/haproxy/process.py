@@ -10,7 +10,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tidegate.gateway.haproxy import binary, config as configuration
+from tidegate.gateway.haproxy import binary
+from tidegate.gateway.haproxy import config as configuration
 from tidegate.gateway.haproxy.config import Config
 from tidegate.gateway.haproxy.paths import Paths
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
@@ -60,6 +61,22 @@ class Process:
         await self.stop()
         return False
 
+    async def find_and_stop(self, admin: AdminSocket) -> None:
+        """End the HAProxy of this data directory, whoever started it."""
+        if self._descriptor < 0:
+            pid = _read_pid(self._paths.pid_file)
+            if not pid or not self._follow(pid):
+                return
+            try:
+                info = parse_info(await admin.read("show info"))
+            except AdminError:
+                info = {}
+            if info.get("Pid") != str(pid):
+                # The number has gone to some other program since.
+                self._forget()
+                return
+        await self.stop()
+
     async def start(self) -> None:
         """Start a fresh HAProxy.
 
@@ -88,7 +105,9 @@ class Process:
             )
         except subprocess.CalledProcessError as error:
             alerts = [line for line in error.stderr.splitlines() if "[ALERT]" in line]
-            raise UserError(f"HAProxy does not start: {' '.join(alerts) or error.stderr}") from error
+            raise UserError(
+                f"HAProxy does not start: {' '.join(alerts) or error.stderr}"
+            ) from error
 
     def _follow(self, pid: int) -> bool:
         self._forget()

@@ -56,7 +56,9 @@ class AdminSocket:
         for line in _lines(commands):
             answer = await self._exchange(line)
             refused += [
-                text for text in answer.splitlines() if text.strip() and text.strip() not in _WELCOME
+                text
+                for text in answer.splitlines()
+                if text.strip() and text.strip() not in _WELCOME
             ]
         if refused:
             raise AdminError(f"HAProxy refused: {'; '.join(refused)[:2000]}")

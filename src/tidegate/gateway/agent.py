@@ -1,0 +1,374 @@
+"""The agent: brings HAProxy in line with the API, change by change, and keeps it alive.
+
+Changes of KIngresses, Revisions, EndpointSlices and Pods mark keys; one loop takes all the marks
+there are and applies them. New pods and slots come before routes, what goes comes after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tidegate.apis.networking import INGRESSES as KINGRESSES
+from tidegate.apis.serving import REVISIONS
+from tidegate.gateway import reading, routes
+from tidegate.gateway.dataplane import DataPlane
+from tidegate.gateway.demand import Sampler
+from tidegate.gateway.haproxy.socket import AdminError
+from tidegate.gateway.model import Affinity, HostRoute, PodServer
+from tidegate.gateway.routes import RouteError
+from tidegate.gateway.servers import StagesExhaustedError
+from tidegate.gateway.slots import PoolExhaustedError
+from tidegate.kube.controller import Context
+from tidegate.kube.errors import InternalFault, UserError
+from tidegate.kube.objects import (
+    Key,
+    Object,
+    is_deleting,
+    key_of,
+    labels_of,
+    namespace_of,
+)
+from tidegate.kube.resources import ENDPOINT_SLICES, PODS
+
+logger = logging.getLogger(__name__)
+
+OutcomeHandler = Callable[[Key], None]
+
+_RESTART_PAUSE = 0.2
+_REAP_PAUSE = 0.05
+_RETRY_PAUSE = 0.5
+_SLICES_BY_REVISION = "gateway-revision"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a KIngress: `problem` is empty when its hosts are served."""
+
+    generation: int
+    problem: str = ""
+
+
+@dataclass
+class _Compiled:
+    created: str
+    generation: int
+    routes: list[HostRoute] = field(default_factory=list[HostRoute])
+    affinity: Affinity | None = None
+    problem: str = ""
+
+    @property
+    def revisions(self) -> set[Key]:
+        return {split.revision for route in self.routes for split in route.splits}
+
+
+class Agent:
+    """One gateway's agent.
+
+    Args:
+        context: client, informers and clock of the gateway's own identity.
+        plane: the HAProxy it keeps.
+        sampler: told which slots to measure.
+        max_queued: requests that may wait for a revision that does not say.
+    """
+
+    def __init__(
+        self, context: Context, plane: DataPlane, sampler: Sampler, *, max_queued: int
+    ) -> None:
+        self._clock = context.clock
+        self._plane = plane
+        self._sampler = sampler
+        self._max_queued = max_queued
+        self._ingresses = context.informers.of(KINGRESSES)
+        self._revisions = context.informers.of(REVISIONS)
+        self._slices = context.informers.of(ENDPOINT_SLICES)
+        self._pods = context.informers.of(PODS, label_selector=reading.REVISION_LABEL)
+        self._slices.add_index(_SLICES_BY_REVISION, _slice_index)
+        self._compiled: dict[Key, _Compiled] = {}
+        self._users: dict[Key, set[Key]] = {}
+        self._changed_ingresses: set[Key] = set()
+        self._changed_revisions: set[Key] = set()
+        self._wake = asyncio.Event()
+        self._reap = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._ready = asyncio.Event()
+        self._outcomes: dict[Key, Outcome] = {}
+        self._on_outcome: list[OutcomeHandler] = []
+        self._follow_informers()
+
+    def _follow_informers(self) -> None:
+        def ingress(old: Object | None, new: Object | None) -> None:
+            self._mark(ingress=key_of(_either(old, new)))
+
+        def revision(old: Object | None, new: Object | None) -> None:
+            key = key_of(_either(old, new))
+            self._mark(revision=key)
+            if old is None or new is None:
+                for user in self._users.get(key, ()):
+                    self._mark(ingress=user)
+
+        def piece(old: Object | None, new: Object | None) -> None:
+            for obj in (old, new):
+                if obj is not None and (name := reading.revision_name_of_slice(obj)):
+                    self._mark(revision=Key(namespace_of(obj), name))
+
+        def pod(old: Object | None, new: Object | None) -> None:
+            was = old is not None and reading.is_draining(old)
+            now = new is not None and reading.is_draining(new)
+            if was != now:
+                obj = _either(old, new)
+                name = labels_of(obj)[reading.REVISION_LABEL]
+                self._mark(revision=Key(namespace_of(obj), name))
+
+        self._ingresses.add_handler(ingress)
+        self._revisions.add_handler(revision)
+        self._slices.add_handler(piece)
+        self._pods.add_handler(pod)
+
+    def _mark(self, *, ingress: Key | None = None, revision: Key | None = None) -> None:
+        if ingress is not None:
+            self._changed_ingresses.add(ingress)
+        if revision is not None:
+            self._changed_revisions.add(revision)
+        self._wake.set()
+
+    def mark_all(self) -> None:
+        """Look at everything again."""
+        self._changed_ingresses.update(key_of(obj) for obj in self._ingresses.items())
+        self._changed_ingresses.update(self._compiled)
+        self._changed_revisions.update(self._plane.slots.assigned())
+        self._changed_revisions.update(self._users)
+        self._wake.set()
+
+    def outcome(self, ingress: Key) -> Outcome | None:
+        """What became of a KIngress, None while it has not been looked at."""
+        return self._outcomes.get(ingress)
+
+    def on_outcome(self, handler: OutcomeHandler) -> None:
+        """Call `handler` with the key of each KIngress whose outcome has changed."""
+        self._on_outcome.append(handler)
+
+    async def wait_ready(self) -> None:
+        """Wait until HAProxy runs and all that the API knew at the start is in it."""
+        await self._ready.wait()
+
+    async def run(self) -> None:
+        """Keep HAProxy in line until cancelled; HAProxy runs on then.
+
+        Raises:
+            UserError: HAProxy does not start.
+        """
+        await self._plane.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._supervise())
+                group.create_task(self._synchronize())
+                group.create_task(self._delete_idle())
+        finally:
+            self._plane.close()
+
+    async def _supervise(self) -> None:
+        while True:
+            await self._plane.wait_ended()
+            logger.error("gateway: HAProxy has ended and is started again")
+            async with self._turn:
+                await self._restart()
+            self.mark_all()
+
+    async def _restart(self) -> None:
+        while True:
+            try:
+                await self._plane.restart()
+            except (UserError, InternalFault) as error:
+                logger.error("gateway: %s", error)
+                await self._clock.sleep(_RESTART_PAUSE)
+            else:
+                return
+
+    async def _synchronize(self) -> None:
+        for informer in (self._ingresses, self._revisions, self._slices, self._pods):
+            await informer.wait_synced()
+        self.mark_all()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            ingresses, self._changed_ingresses = self._changed_ingresses, set()
+            revisions, self._changed_revisions = self._changed_revisions, set()
+            try:
+                async with self._turn:
+                    await self._apply(ingresses, revisions)
+            except AdminError as error:
+                logger.warning("gateway: %s; trying again", error)
+                self._changed_ingresses |= ingresses
+                self._changed_revisions |= revisions
+                await self._clock.sleep(_RETRY_PAUSE)
+                self.mark_all()
+            else:
+                self._ready.set()
+
+    async def _apply(self, ingresses: set[Key], revisions: set[Key]) -> None:
+        touched = set(revisions)
+        for key in ingresses:
+            touched |= self._compile(key)
+        for key in touched:
+            await self._apply_revision(key)
+        if ingresses:
+            await self._apply_routes()
+            for key in touched:
+                if key not in self._users:
+                    await self._apply_revision(key)
+        if self._plane.has_leaving:
+            self._reap.set()
+
+    def _compile(self, key: Key) -> set[Key]:
+        """Read one KIngress again; returns the revisions it named or names now."""
+        before = self._compiled.pop(key, None)
+        touched = before.revisions if before else set[Key]()
+        obj = self._ingresses.get(key.name, key.namespace)
+        if obj is not None and not is_deleting(obj):
+            compiled = _compile(obj)
+            self._compiled[key] = compiled
+            touched |= compiled.revisions
+        else:
+            self._outcomes.pop(key, None)
+        for revision in touched:
+            self._use(revision, key)
+        return touched
+
+    def _use(self, revision: Key, ingress: Key) -> None:
+        compiled = self._compiled.get(ingress)
+        users = self._users.setdefault(revision, set())
+        if compiled is not None and revision in compiled.revisions:
+            users.add(ingress)
+        else:
+            users.discard(ingress)
+        if not users:
+            del self._users[revision]
+
+    async def _apply_revision(self, key: Key) -> None:
+        obj = self._revisions.get(key.name, key.namespace)
+        if obj is None or key not in self._users:
+            await self._withdraw(key, obj)
+            return
+        revision = reading.revision_of(
+            obj, affinity=self._affinity(key), max_queued=self._max_queued
+        )
+        try:
+            slot = await self._plane.place(revision)
+            await self._plane.set_servers(revision, self._servers(key))
+        except (PoolExhaustedError, StagesExhaustedError) as error:
+            logger.error("gateway: %s", error)
+            return
+        self._sampler.watch(slot, revision.limit)
+
+    async def _withdraw(self, key: Key, obj: Object | None) -> None:
+        """Empty the slot of a revision that gets no new requests."""
+        slot = self._plane.slots.of(key)
+        if slot is None or self._is_routed(slot):
+            return
+        if obj is None or self._plane.servers.get(slot):
+            await self._plane.clear(key)
+        if await self._plane.release(key):
+            self._sampler.unwatch(slot, key)
+        else:
+            self._reap.set()
+
+    def _is_routed(self, slot: str) -> bool:
+        return slot in self._plane.route_entries.values()
+
+    def _affinity(self, key: Key) -> Affinity | None:
+        for user in sorted(self._users.get(key, ())):
+            affinity = self._compiled[user].affinity
+            if affinity is not None:
+                return affinity
+        return None
+
+    def _servers(self, key: Key) -> dict[str, PodServer]:
+        pieces = self._slices.by_index(_SLICES_BY_REVISION, str(key))
+        return reading.servers_of(pieces, lambda name: self._pods.get(name, key.namespace))
+
+    async def _apply_routes(self) -> None:
+        wanted: dict[str, str] = {}
+        results: dict[Key, str] = {}
+        # The older KIngress keeps a host that a younger one asks for too.
+        for key, compiled in sorted(
+            self._compiled.items(), key=lambda item: (item[1].created, item[0])
+        ):
+            problem = compiled.problem
+            if not problem:
+                try:
+                    entries = routes.entries(compiled.routes, self._plane.slots.of)
+                    problem = _clash(wanted, entries)
+                    if not problem:
+                        wanted.update(entries)
+                except RouteError as error:
+                    problem = str(error)
+            results[key] = problem
+        await self._plane.set_routes(wanted)
+        for key, problem in results.items():
+            self._settle(key, Outcome(self._compiled[key].generation, problem))
+
+    def _settle(self, key: Key, outcome: Outcome) -> None:
+        if self._outcomes.get(key) != outcome:
+            self._outcomes[key] = outcome
+            for handler in self._on_outcome:
+                handler(key)
+
+    async def _delete_idle(self) -> None:
+        while True:
+            await self._reap.wait()
+            self._reap.clear()
+            try:
+                async with self._turn:
+                    slots = await self._plane.reap()
+            except AdminError as error:
+                logger.debug("gateway: idle servers not deleted: %s", error)
+                slots = set[str]()
+            for slot in slots:
+                revision = self._plane.slots.revision_of(slot)
+                if revision is not None:
+                    self._mark(revision=revision)
+            if self._plane.has_leaving or self._has_unused():
+                await self._clock.sleep(_REAP_PAUSE)
+                self._reap.set()
+
+    def _has_unused(self) -> bool:
+        unused = [key for key in self._plane.slots.assigned() if key not in self._users]
+        for key in unused:
+            self._mark(revision=key)
+        return bool(unused)
+
+
+def _compile(obj: Object) -> _Compiled:
+    metadata = obj["metadata"]
+    compiled = _Compiled(
+        created=str(metadata.get("creationTimestamp", "")),
+        generation=int(metadata.get("generation") or 0),
+        affinity=reading.affinity_of(obj),
+    )
+    try:
+        compiled.routes = routes.host_routes(obj)
+    except RouteError as error:
+        compiled.problem = str(error)
+    return compiled
+
+
+def _clash(wanted: dict[str, str], entries: dict[str, str]) -> str:
+    for key in entries:
+        if not key.startswith("%") and key in wanted:
+            return f"host {key.partition('|')[0]} is taken by an older route"
+    return ""
+
+
+def _slice_index(piece: Object) -> list[str]:
+    name = reading.revision_name_of_slice(piece)
+    return [str(Key(namespace_of(piece), name))] if name else []
+
+
+def _either(old: Object | None, new: Object | None) -> Object:
+    obj = new if new is not None else old
+    if obj is None:
+        raise InternalFault("an informer told of a change without an object")
+    return obj

@@ -1,0 +1,94 @@
+"""The gateway put together: what the composition builds, runs, and asks for demand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tidegate.apis.demand import DemandSource
+from tidegate.gateway.access import AccessRecords
+from tidegate.gateway.agent import Agent
+from tidegate.gateway.dataplane import DataPlane
+from tidegate.gateway.demand import DemandHub, Sampler
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.status import Drains, RouteStatus
+from tidegate.kube.controller import Context
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["Gateway", "GatewaySettings", "build"]
+
+_Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+_MOST_NOTICE = 1 << 16
+
+
+class Gateway:
+    """One gateway: HAProxy and its agent."""
+
+    def __init__(self, context: Context, settings: GatewaySettings) -> None:
+        self._plane = DataPlane(settings)
+        self._hub = DemandHub()
+        self._sampler = Sampler(self._plane, self._hub, context.clock)
+        self._agent = Agent(context, self._plane, self._sampler, max_queued=settings.max_queued)
+        self._status = RouteStatus(context, self._agent, settings)
+        self._drains = Drains(context, self._plane)
+        self.records = AccessRecords()
+
+    @property
+    def demand(self) -> DemandSource:
+        """What the autoscaler listens to."""
+        return self._hub
+
+    async def wait_ready(self) -> None:
+        """Wait until HAProxy runs with all that the API knew at the start."""
+        await self._agent.wait_ready()
+
+    async def run(self) -> None:
+        """Run until cancelled; HAProxy goes on then, see `stop_proxy`.
+
+        Raises:
+            UserError: HAProxy is missing or does not start.
+        """
+        paths = self._plane.paths
+        async with (
+            await _listen(paths.notice_socket, self._serve_notices),
+            await _listen(paths.records_socket, self.records.serve),
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(self._agent.run())
+            group.create_task(self._sampler.run())
+            group.create_task(self._drains.controller.run())
+            for controller in self._status.controllers:
+                group.create_task(controller.run())
+
+    async def stop_proxy(self) -> None:
+        """End HAProxy, whether or not `run` is running; what is in flight gets some seconds."""
+        await self._plane.process.find_and_stop(self._plane.admin)
+
+    async def _serve_notices(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            text = await reader.read(_MOST_NOTICE)
+            self._sampler.notice(text.decode(errors="replace").split())
+        except ConnectionError:
+            logger.debug("a notice broke off")
+        finally:
+            writer.close()
+
+
+def build(context: Context, settings: GatewaySettings) -> Gateway:
+    """The gateway on its own identity's context.
+
+    Raises:
+        UserError: the data directory cannot be used, or the limit of open files is too low.
+    """
+    return Gateway(context, settings)
+
+
+async def _listen(path: Path, serve: _Serve) -> asyncio.Server:
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - one call on a local file
+    # The directory is the owner's alone, so nobody else can reach the socket.
+    return await asyncio.start_unix_server(serve, path)
