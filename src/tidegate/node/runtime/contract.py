@@ -66,6 +66,11 @@ class Container(Protocol):
         """Seconds since the epoch."""
         ...
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        ...
+
     async def wait(self) -> Exit:
         """Wait for the end; may be called by several tasks and again afterwards."""
         ...

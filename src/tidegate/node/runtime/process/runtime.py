@@ -50,6 +50,10 @@ class ProcessContainer:
         self.container_id = f"process://{self.process.pid}-{self.process.start_time}"
         self._exit: Exit | None = None
 
+    @property
+    def is_running(self) -> bool:
+        return self.process.is_alive()
+
     async def wait(self) -> Exit:
         """Wait for the end and how it came."""
         if self._exit is None:
@@ -209,10 +213,11 @@ class ProcessRuntime:
             if warm.is_lost:
                 del self._warm[name]
                 await warm.close()
-        for container in list(self._running.values()):
-            name = container.template
-            if name not in self._warm and container.process.is_alive():
-                await self._restore(name)
+        for directory, container in list(self._running.items()):
+            if not container.process.is_alive():
+                del self._running[directory]
+            elif container.template not in self._warm:
+                await self._restore(container.template)
         await self._retire_idle()
 
     async def _restore(self, name: str) -> None:
@@ -240,11 +245,6 @@ class ProcessRuntime:
     def _track(self, container: ProcessContainer) -> ProcessContainer:
         self._running[container.directory] = container
         return container
-
-    def forget(self, directory: Path) -> None:
-        """The container is over and its directory will go."""
-        self._running.pop(directory, None)
-        self._changed.set()
 
 
 def _make_directory(directory: Path) -> None:

@@ -1,0 +1,153 @@
+"""Puts the virtual node together."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate import __version__
+from tidegate.kube.controller import Context
+from tidegate.kube.events import EventRecorder
+from tidegate.kube.resources import PODS
+from tidegate.node.gpus import Gpus, count_gpus
+from tidegate.node.heartbeat import Heartbeat
+from tidegate.node.images.environments import Environments
+from tidegate.node.images.store import ImageStore
+from tidegate.node.lifecycle.agent import (
+    PodAgent,
+    end_containers,
+    pod_directories,
+    settle_meter,
+)
+from tidegate.node.lifecycle.events import Events
+from tidegate.node.lifecycle.host import Host, TokenSource
+from tidegate.node.lifecycle.placement import Placer
+from tidegate.node.logs import LogSource
+from tidegate.node.meter import Ledger, PodUsage
+from tidegate.node.ports import PortAllocator
+from tidegate.node.runtime.process.runtime import ProcessRuntime
+from tidegate.node.specs import load_table
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What the node is told.
+
+    Attributes:
+        data_dir: the platform's data directory.
+        image_dirs: directories whose subdirectories are images known from the start.
+        api_server_host, api_server_port: where pods find the Kubernetes API.
+        ca_file: its certificate authority.
+        name: of the Node object.
+        bind: the address on which NodePorts are served.
+        first_port, last_port: the range of the pods' real ports.
+        max_pods: how many pods the node takes.
+        warm_templates: images without pods that stay warm.
+        environment_timeout: seconds that building an image's environment may take.
+        spec_table: the operator's instance specs and prices; None for the examples shipped here.
+    """
+
+    data_dir: Path
+    image_dirs: tuple[Path, ...]
+    api_server_host: str
+    api_server_port: int
+    ca_file: Path
+    name: str = "tidegate"
+    bind: str = "127.0.0.1"
+    first_port: int = 20000
+    last_port: int = 29999
+    max_pods: int = 250
+    warm_templates: int = 8
+    environment_timeout: float = 900.0
+    spec_table: Path | None = None
+
+
+class Node:
+    """The virtual node. A cancelled `run` leaves the pods running, `stop_pods` ends them.
+
+    Attributes:
+        logs: the containers' logs.
+    """
+
+    def __init__(self, context: Context, settings: NodeSettings, tokens: TokenSource) -> None:
+        self._context = context
+        self._settings = settings
+        self._gpus = Gpus(0)
+        pods = context.informers.of(PODS)
+        clock = context.clock
+        recorder = EventRecorder(context.client, "kubelet", clock=clock)
+        self._ledger = Ledger(settings.data_dir, clock=clock)
+        self._runtime = ProcessRuntime(settings.data_dir, clock=clock, keep=settings.warm_templates)
+        environments = Environments(settings.data_dir, timeout=settings.environment_timeout)
+        self._host = Host(
+            client=context.client,
+            clock=clock,
+            images=ImageStore(settings.data_dir, settings.image_dirs, environments=environments),
+            runtime=self._runtime,
+            placer=Placer(
+                load_table(settings.spec_table),
+                gpus=self._gpus,
+                ports=PortAllocator(settings.first_port, settings.last_port, clock=clock),
+                max_pods=settings.max_pods,
+            ),
+            ledger=self._ledger,
+            events=Events(recorder),
+            tokens=tokens,
+            node_name=settings.name,
+            data_dir=settings.data_dir,
+            api_host=settings.api_server_host,
+            api_port=settings.api_server_port,
+            ca_file=settings.ca_file,
+        )
+        self._agent = PodAgent(self._host, pods)
+        self.logs = LogSource(settings.data_dir, pods, clock=clock)
+
+    async def run(self) -> None:
+        """Be a node until cancelled."""
+        self._gpus.set_count(await count_gpus())
+        heartbeat = Heartbeat(
+            self._context.client,
+            clock=self._context.clock,
+            name=self._settings.name,
+            address=self._settings.bind,
+            gpus=self._gpus.count,
+            max_pods=self._settings.max_pods,
+            version=__version__,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(heartbeat.run())
+            group.create_task(self._host.events.run())
+            group.create_task(self._ledger.run())
+            group.create_task(self._runtime.run())
+            group.create_task(self._agent.run())
+
+    def usage(self) -> list[PodUsage]:
+        """Seconds and cost of the pods: running ones, then those that ended last."""
+        return self._ledger.usage()
+
+    async def stop_pods(self, *, grace: float = 10.0) -> None:
+        """End every pod's processes and all templates; the API keeps the pods.
+
+        Works whether or not `run` is running, also for what an earlier control plane started.
+
+        Args:
+            grace: seconds at most between SIGTERM and SIGKILL.
+        """
+        await self._agent.halt()
+        directories = await pod_directories(self._host)
+        await asyncio.gather(
+            *(end_containers(self._host, directory, grace) for directory in directories)
+        )
+        for directory in directories:
+            await settle_meter(self._host, directory, self._host.clock.time())
+        await self._runtime.shutdown()
+
+
+def build(context: Context, settings: NodeSettings, tokens: TokenSource) -> Node:
+    """The virtual node; the composition runs the context's informers beside it.
+
+    Raises:
+        UserError: the table of specs cannot be used.
+    """
+    return Node(context, settings, tokens)

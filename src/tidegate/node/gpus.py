@@ -1,0 +1,58 @@
+"""The GPUs of this machine, handed out whole: a pod that asks for one has it alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+GPU_RESOURCE = "nvidia.com/gpu"
+
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+
+
+class Gpus:
+    """Which GPUs are free. Indexes are those of `nvidia-smi`."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = set(range(count))
+
+    def set_count(self, count: int) -> None:
+        """The machine has been looked at: it has so many."""
+        self._free.update(range(self.count, count))
+        self.count = count
+
+    def take(self, wanted: int) -> tuple[int, ...] | None:
+        """The `wanted` lowest free ones, or None when there are too few."""
+        if wanted > len(self._free):
+            return None
+        taken = tuple(sorted(self._free)[:wanted])
+        self._free.difference_update(taken)
+        return taken
+
+    def hold(self, indexes: Iterable[int]) -> None:
+        """Mark as taken what a pod has from before."""
+        self._free.difference_update(indexes)
+
+    def release(self, indexes: Iterable[int]) -> None:
+        """Give back."""
+        self._free.update(index for index in indexes if index < self.count)
+
+
+async def count_gpus() -> int:
+    """How many NVIDIA GPUs the driver shows; 0 without a driver."""
+    with contextlib.suppress(OSError):
+        return len(await asyncio.to_thread(lambda: list(_DRIVER.iterdir())))
+    with contextlib.suppress(OSError, TimeoutError):
+        process = await asyncio.create_subprocess_exec(
+            "nvidia-smi",
+            "--list-gpus",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(10):
+            output, _ = await process.communicate()
+        return len(output.splitlines()) if process.returncode == 0 else 0
+    return 0

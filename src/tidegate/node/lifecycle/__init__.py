@@ -1,0 +1,1 @@
+"""From a pod that asks for a node to one that is gone: one worker per pod."""

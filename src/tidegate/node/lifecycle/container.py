@@ -1,0 +1,420 @@
+"""One container of a pod: created, started, probed, started again, stopped.
+
+A runner that is cancelled leaves its container running: the next control plane's runner adopts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tidegate.kube.errors import ApiError, TidegateError
+from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
+from tidegate.node.images.errors import ImageError
+from tidegate.node.images.store import Image
+from tidegate.node.lifecycle import environment
+from tidegate.node.lifecycle.context import PodContext
+from tidegate.node.lifecycle.directory import write_private
+from tidegate.node.lifecycle.sources import ConfigError, Sources
+from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
+from tidegate.node.lifecycle.waiting import BackOff, within
+from tidegate.node.probes.checks import Target, check_of
+from tidegate.node.probes.timing import Probe, ProbeTiming
+from tidegate.node.runtime.contract import Container, Exit, Launch, StartError
+
+
+class ContainerRunner:
+    """Runs one container until it is done for good.
+
+    Args:
+        context: its pod.
+        spec: the entry of `spec.containers` or `spec.initContainers`.
+        init: it is an init container: success ends it, whatever the restart policy.
+    """
+
+    def __init__(self, context: PodContext, spec: Object, *, init: bool = False) -> None:
+        self._context = context
+        self._host = context.host
+        self._spec = spec
+        self._name = str(spec["name"])
+        self._policy = (
+            "OnFailure" if init and _policy(context.pod) != "Never" else _policy(context.pod)
+        )
+        self._attempt = 0
+        self._container: Container | None = None
+        self._unhealthy = asyncio.Event()
+        self._target: Target | None = None
+        self._pulls = BackOff(free=0)
+        self._configs = BackOff(free=0, base=2.0)
+        self._crashes = BackOff(free=1)
+        self.view = ContainerView(self._name, str(spec.get("image") or ""))
+
+    async def run(self) -> None:
+        """Until it is done for good; when cancelled, the container is left alone."""
+        await self._adopt()
+        while True:
+            if self._container is None:
+                await self._start()
+            if self._container is not None:
+                await self._supervise(self._container)
+            if not self._starts_again():
+                self._set(urgent=True, done=True, ready=self._succeeded())
+                return
+            await self._wait_to_start_again()
+
+    async def stop(self, grace: float) -> None:
+        """Ask it to end, and end it after `grace` seconds; returns when it has ended."""
+        container = self._container
+        if container is None or isinstance(self.view.state, Terminated):
+            return
+        self._host.events.normal(self._context.pod, "Killing", f"Stopping container {self._name}")
+        deadline = self._host.clock.monotonic() + grace
+        await self._before_stop(grace)
+        container.signal(signal.SIGTERM)
+        left = deadline - self._host.clock.monotonic()
+        if not await within(left, container.wait(), clock=self._host.clock):
+            container.signal(signal.SIGKILL)
+        self._ended(container, await container.wait())
+
+    # Adoption
+
+    async def _adopt(self) -> None:
+        attempts = self._context.directory.attempts(self._name)
+        if not attempts:
+            return
+        runtime, directory = self._host.runtime, self._context.directory
+        self._attempt = attempts[-1]
+        last: Terminated | None = None
+        if self._attempt > 0:
+            before = await runtime.adopt(directory.attempt(self._name, self._attempt - 1))
+            last = _terminated(before, await before.wait()) if before else None
+        place = directory.attempt(self._name, self._attempt)
+        container = await runtime.adopt(place)
+        if container is None:
+            # It died between the decision to start it and the start.
+            self.view = replace(self.view, last=last, restarts=self._attempt)
+            return
+        self._container = container
+        self._target = await asyncio.to_thread(self._read_target, place)
+        known = self._known_status(container)
+        self._set(
+            urgent=False,
+            state=Running(container.started_at),
+            last=last,
+            restarts=self._attempt,
+            started=bool(known.get("started")),
+            ready=bool(known.get("ready")),
+            image_id=str(known.get("imageID") or ""),
+            container_id=container.container_id,
+        )
+
+    def _known_status(self, container: Container) -> Object:
+        # What was ready stays ready: an adopted pod must not lose its traffic.
+        status: Object = self._context.pod.get("status") or {}
+        for kind in ("containerStatuses", "initContainerStatuses"):
+            for known in status.get(kind) or ():
+                if known.get("containerID") == container.container_id:
+                    return known
+        return {}
+
+    # Start
+
+    async def _start(self) -> None:
+        """Start it, over whatever is missing for as long as it is; a start that fails is an end."""
+        while True:
+            image = await self._pull()
+            try:
+                launch = await self._launch(image)
+                break
+            except (ConfigError, ApiError) as error:
+                await self._config_missing(str(error))
+        asked = self._host.clock.time()
+        starting = asyncio.ensure_future(self._host.runtime.start(launch))
+        try:
+            container = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Once asked for, a container must be known, or nobody would end it.
+            with contextlib.suppress(TidegateError):
+                self._container = await starting
+            raise
+        except (StartError, ImageError) as error:
+            self._start_failed(str(error), asked)
+            return
+        self._container = container
+        events = self._host.events
+        events.normal(self._context.pod, "Created", f"Created container: {self._name}")
+        events.normal(self._context.pod, "Started", f"Started container {self._name}")
+        probed = any(f"{kind}Probe" in self._spec for kind in ("startup", "readiness"))
+        self._set(
+            urgent=not probed,
+            state=Running(container.started_at),
+            restarts=self._attempt,
+            started="startupProbe" not in self._spec,
+            ready=not probed,
+            image_id=image.image_id,
+            container_id=container.container_id,
+        )
+
+    async def _pull(self) -> Image:
+        reference = self.view.image
+        if not reference:
+            reference = "(none)"
+        events, pod = self._host.events, self._context.pod
+        self._set(urgent=False, state=self._creating())
+        while True:
+            events.normal(pod, "Pulling", f'Pulling image "{reference}"')
+            began = time.monotonic()
+            try:
+                image = await self._host.images.pull(reference)
+                await self._host.runtime.prepare(image)
+            except ImageError as error:
+                await self._pull_failed(reference, str(error))
+                continue
+            took = time.monotonic() - began
+            events.normal(pod, "Pulled", f'Successfully pulled image "{reference}" in {took:.3f}s')
+            self._set(urgent=False, state=self._creating())
+            return image
+
+    async def _pull_failed(self, reference: str, message: str) -> None:
+        events, pod = self._host.events, self._context.pod
+        events.warning(pod, "Failed", f'Failed to pull image "{reference}": {message}')
+        self._set(urgent=True, state=Waiting("ErrImagePull", message))
+        delay = self._pulls.next_delay()
+        await self._host.clock.sleep(min(1.0, delay))
+        events.normal(pod, "BackOff", f'Back-off pulling image "{reference}"')
+        back_off = f'Back-off pulling image "{reference}": {message}'
+        self._set(urgent=True, state=Waiting("ImagePullBackOff", back_off))
+        await self._host.clock.sleep(max(0.0, delay - 1.0))
+
+    async def _config_missing(self, message: str) -> None:
+        self._host.events.warning(self._context.pod, "Failed", f"Error: {message}")
+        self._set(urgent=True, state=Waiting("CreateContainerConfigError", message))
+        await self._host.clock.sleep(self._configs.next_delay())
+
+    def _creating(self) -> Waiting:
+        kind = "PodInitializing" if self._context.pod["spec"].get("initContainers") else ""
+        return Waiting(kind or "ContainerCreating")
+
+    async def _launch(self, image: Image) -> Launch:
+        context, spec = self._context, self._spec
+        await context.volumes.make(context.pod)
+        await context.ensure_ports(spec, image.manifest.ports)
+        fixed = environment.port_variables(spec, image.manifest.ports, context.placement.ports)
+        values = await environment.variables(
+            context.pod,
+            spec,
+            base={**environment.base_variables(image), **self._platform_variables()},
+            fixed={**fixed, **_gpu_variables(context)},
+            sources=Sources(self._host.client, namespace_of(context.pod)),
+            node_name=self._host.node_name,
+        )
+        launch = Launch(
+            directory=context.directory.attempt(self._name, self._attempt),
+            image=image,
+            argv=environment.command_line(spec, image, values),
+            env=values,
+            working_dir=environment.working_directory(spec, image),
+            title=self._name,
+        )
+        self._target = self._make_target(values, launch.working_dir)
+        await asyncio.to_thread(self._write_target, launch)
+        return launch
+
+    def _platform_variables(self) -> dict[str, str]:
+        context = self._context
+        values = {
+            "HOME": str(context.directory.home),
+            "TMPDIR": str(context.directory.tmp),
+            "HOSTNAME": name_of(context.pod),
+            "KUBERNETES_SERVICE_HOST": self._host.api_host,
+            "KUBERNETES_SERVICE_PORT": str(self._host.api_port),
+            "TIDEGATE_ROOT": str(context.volumes.link(self._spec)),
+        }
+        token_dir = context.volumes.service_account_dir(context.pod, self._spec)
+        if token_dir is not None:
+            values["SERVICE_ACCOUNT_DIR"] = str(token_dir)
+        return values
+
+    def _make_target(self, values: dict[str, str], working_dir: Path) -> Target:
+        ports: list[Object] = self._spec.get("ports") or []
+        names = {str(port["name"]): int(port["containerPort"]) for port in ports if "name" in port}
+        return Target(dict(self._context.placement.ports), names, values, working_dir)
+
+    def _write_target(self, launch: Launch) -> None:
+        launch.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._context.directory.prune(self._name)
+        content = {"env": dict(launch.env), "working_dir": str(launch.working_dir)}
+        write_private(launch.directory / "launch.json", json.dumps(content).encode())
+
+    def _read_target(self, directory: Path) -> Target:
+        try:
+            raw: dict[str, Any] = json.loads((directory / "launch.json").read_bytes())
+            return self._make_target(raw["env"], Path(raw["working_dir"]))
+        except (OSError, ValueError, KeyError):
+            return self._make_target({}, directory)
+
+    def _start_failed(self, message: str, at: float) -> None:
+        self._host.events.warning(self._context.pod, "Failed", f"Error: {message}")
+        ended = Terminated(128, 0, "StartError", message, at, at, "")
+        self._set(urgent=True, state=ended, started=False, ready=False)
+
+    # Run
+
+    async def _supervise(self, container: Container) -> None:
+        self._unhealthy.clear()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._probe()),
+                group.create_task(self._stop_when_unhealthy()),
+            ]
+            ended = await container.wait()
+            for task in tasks:
+                task.cancel()
+        self._ended(container, ended)
+
+    async def _probe(self) -> None:
+        if "startupProbe" in self._spec and not self.view.started:
+            await self._wait_started()
+        async with asyncio.TaskGroup() as group:
+            for kind in ("readiness", "liveness"):
+                if f"{kind}Probe" in self._spec:
+                    group.create_task(self._probe_of(kind).run())
+
+    async def _wait_started(self) -> None:
+        started = asyncio.Event()
+        probe = self._probe_of("startup", started)
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(probe.run())
+            await started.wait()
+            asking.cancel()
+        ready = "readinessProbe" not in self._spec
+        self._set(urgent=ready, started=True, ready=ready)
+
+    def _probe_of(self, kind: str, started: asyncio.Event | None = None) -> Probe:
+        spec: Object = self._spec[f"{kind}Probe"]
+        timing = ProbeTiming.of(spec)
+        target = self._target or self._make_target({}, self._context.directory.path)
+
+        def on_change(healthy: bool) -> None:
+            if kind == "readiness":
+                if self.view.ready != healthy:
+                    self._set(urgent=True, ready=healthy)
+            elif not healthy:
+                self._unhealthy.set()
+            elif started is not None:
+                started.set()
+
+        def on_failure(message: str) -> None:
+            text = f"{kind.capitalize()} probe failed: {message}"
+            self._host.events.warning(self._context.pod, "Unhealthy", text)
+
+        return Probe(
+            timing,
+            check_of(spec, target, timeout=timing.timeout),
+            clock=self._host.clock,
+            eager=kind != "liveness",
+            healthy=self.view.ready if kind == "readiness" else kind == "liveness",
+            on_change=on_change,
+            on_failure=on_failure,
+        )
+
+    async def _stop_when_unhealthy(self) -> None:
+        await self._unhealthy.wait()
+        self._host.events.normal(
+            self._context.pod,
+            "Killing",
+            f"Container {self._name} failed its probe, will be restarted",
+        )
+        self._set(urgent=True, ready=False)
+        if self._container is not None:
+            self._container.signal(signal.SIGTERM)
+            grace = float(self._context.pod["spec"].get("terminationGracePeriodSeconds") or 30)
+            await self._host.clock.sleep(grace)
+            self._container.signal(signal.SIGKILL)
+
+    async def _before_stop(self, grace: float) -> None:
+        hook: Object | None = (self._spec.get("lifecycle") or {}).get("preStop")
+        if not hook or self._target is None or grace <= 0:
+            return
+        if "sleep" in hook:
+            await self._host.clock.sleep(min(float(hook["sleep"].get("seconds") or 0), grace))
+            return
+        answer = await check_of(hook, self._target, timeout=grace)()
+        if not answer.success:
+            self._host.events.warning(
+                self._context.pod, "FailedPreStopHook", f"PreStopHook failed: {answer.message}"
+            )
+
+    # End
+
+    def _ended(self, container: Container, ended: Exit) -> None:
+        if isinstance(self.view.state, Terminated):
+            return
+        state = _terminated(container, ended)
+        self._set(urgent=True, state=state, started=False, ready=False)
+
+    def _succeeded(self) -> bool:
+        state = self.view.state
+        return isinstance(state, Terminated) and state.exit_code == 0 and self._policy != "Always"
+
+    def _starts_again(self) -> bool:
+        state = self.view.state
+        failed = isinstance(state, Terminated) and state.exit_code != 0
+        return self._policy == "Always" or (self._policy == "OnFailure" and failed)
+
+    async def _wait_to_start_again(self) -> None:
+        state = self.view.state
+        if not isinstance(state, Terminated):
+            return
+        delay = self._crashes.next_delay(ran=state.finished_at - state.started_at)
+        self._container = None
+        self._attempt += 1
+        if delay == 0:
+            self._set(urgent=False, last=state)
+            return
+        pod = self._context.pod
+        whole = f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
+        message = f"back-off {delay:g}s restarting failed container={self._name} pod={whole}"
+        self._host.events.warning(
+            pod,
+            "BackOff",
+            f"Back-off restarting failed container {self._name} in pod {whole}",
+        )
+        self._set(urgent=True, last=state, state=Waiting("CrashLoopBackOff", message))
+        await self._host.clock.sleep(delay)
+
+    def _set(self, *, urgent: bool, **changes: Any) -> None:
+        self.view = replace(self.view, **changes)
+        self._context.changed(urgent)
+
+
+def _policy(pod: Object) -> str:
+    return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def _gpu_variables(context: PodContext) -> dict[str, str]:
+    gpus = context.placement.gpus
+    return {"CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in gpus)} if gpus else {}
+
+
+def _terminated(container: Container, ended: Exit) -> Terminated:
+    reason = "Completed" if ended.code == 0 else "Error"
+    message = ""
+    if not ended.known:
+        reason = "ContainerStatusUnknown"
+        message = "The container could not be located when its end was to be recorded"
+    return Terminated(
+        exit_code=ended.code,
+        signal=ended.signal,
+        reason=reason,
+        message=message,
+        started_at=container.started_at,
+        finished_at=ended.finished_at,
+        container_id=container.container_id,
+    )

@@ -1,0 +1,178 @@
+"""Giving a pod its place: spec by stock, GPUs, ports. What is missing is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from tidegate.kube.errors import InternalFault, UserError
+from tidegate.kube.objects import Object, annotations_of
+from tidegate.node.gpus import GPU_RESOURCE, Gpus
+from tidegate.node.ports import PORTS_ANNOTATION, PortAllocator, ports_annotation, real_ports_of
+from tidegate.node.specs import (
+    PRICE_ANNOTATION,
+    SPEC_ANNOTATION,
+    Spec,
+    SpecError,
+    SpecTable,
+    choose,
+)
+
+GPUS_ANNOTATION = "tidegate.dev/gpus"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a pod has of the node.
+
+    Attributes:
+        spec: name of its instance spec.
+        price: per hour.
+        gpus: indexes of its GPUs.
+        ports: container port -> real port.
+    """
+
+    spec: str
+    price: float
+    gpus: tuple[int, ...]
+    ports: dict[int, int]
+
+    def annotations(self) -> dict[str, str]:
+        """What stands on the pod, and from what `Placer.restore` reads it back."""
+        written = {
+            SPEC_ANNOTATION: self.spec,
+            PRICE_ANNOTATION: f"{self.price:g}",
+            PORTS_ANNOTATION: ports_annotation(self.ports),
+        }
+        if self.gpus:
+            written[GPUS_ANNOTATION] = ",".join(str(index) for index in self.gpus)
+        return written
+
+
+class Placer:
+    """Keeps account of specs, GPUs, ports and the number of pods.
+
+    Args:
+        table: the specs there are.
+        gpus: those of the machine.
+        ports: the allocator.
+        max_pods: how many pods the node takes.
+    """
+
+    def __init__(
+        self, table: SpecTable, *, gpus: Gpus, ports: PortAllocator, max_pods: int
+    ) -> None:
+        self._table = table
+        self._gpus = gpus
+        self._ports = ports
+        self._max_pods = max_pods
+        self._specs: Counter[str] = Counter()
+        self._pods = 0
+        self._freed = asyncio.Event()
+
+    async def place(
+        self,
+        pod: Object,
+        container_ports: Iterable[int],
+        refused: Callable[[str], Awaitable[None]],
+    ) -> Placement:
+        """Wait for a place; `refused` is told why there is none, once per reason."""
+        told = ""
+        while True:
+            self._freed.clear()
+            try:
+                placement, problem = self._try(pod, container_ports)
+            except UserError as error:
+                placement, problem = None, str(error)
+            if placement is not None:
+                return placement
+            if problem != told:
+                told = problem
+                await refused(problem)
+            await self._freed.wait()
+
+    def restore(self, pod: Object) -> Placement:
+        """Account for a pod that has its place from before."""
+        annotations = annotations_of(pod)
+        name = annotations.get(SPEC_ANNOTATION) or self._table.default
+        indexes = annotations.get(GPUS_ANNOTATION, "").split(",")
+        placement = Placement(
+            spec=name,
+            price=self._price(name, annotations.get(PRICE_ANNOTATION, "")),
+            gpus=tuple(int(index) for index in indexes if index.isdigit()),
+            ports=real_ports_of(pod),
+        )
+        self._specs[name] += 1
+        self._pods += 1
+        self._gpus.hold(placement.gpus)
+        self._ports.hold(placement.ports.values())
+        return placement
+
+    def add_ports(self, placement: Placement, container_ports: Iterable[int]) -> Placement:
+        """The placement with ports for those that have none yet."""
+        ports = dict(placement.ports)
+        for port in container_ports:
+            if port not in ports:
+                ports[port] = self._ports.allocate()
+        return Placement(placement.spec, placement.price, placement.gpus, ports)
+
+    def release(self, placement: Placement) -> None:
+        """Give everything back; pods that wait try again."""
+        self._specs[placement.spec] -= 1
+        self._pods -= 1
+        self._gpus.release(placement.gpus)
+        self._ports.release(placement.ports.values())
+        self._freed.set()
+
+    def _try(self, pod: Object, container_ports: Iterable[int]) -> tuple[Placement | None, str]:
+        if self._pods >= self._max_pods:
+            return None, f"0/1 nodes are available: the node has its {self._max_pods} pods"
+        choices = self._table.choices(annotations_of(pod))
+        spec = choose(choices, self._specs)
+        if spec is None:
+            names = ", ".join(choice.name for choice in choices)
+            return None, f"0/1 nodes are available: out of stock: {names}"
+        wanted = gpus_wanted(pod)
+        gpus = self._gpus.take(wanted)
+        if gpus is None:
+            return None, (
+                f"0/1 nodes are available: Insufficient {GPU_RESOURCE}"
+                f" ({wanted} asked for, the machine has {self._gpus.count})"
+            )
+        return self._reserve(spec, gpus, container_ports), ""
+
+    def _reserve(
+        self, spec: Spec, gpus: tuple[int, ...], container_ports: Iterable[int]
+    ) -> Placement:
+        try:
+            placement = self.add_ports(Placement(spec.name, spec.price, gpus, {}), container_ports)
+        except InternalFault:
+            self._gpus.release(gpus)
+            raise
+        self._specs[spec.name] += 1
+        self._pods += 1
+        return placement
+
+    def _price(self, name: str, text: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            pass
+        try:
+            return self._table.spec(name).price
+        except SpecError:
+            return 0.0
+
+
+def gpus_wanted(pod: Object) -> int:
+    """The sum of the containers' GPU limits. Raises UserError when one is no number."""
+    total = 0
+    for container in pod["spec"].get("containers") or ():
+        limits = (container.get("resources") or {}).get("limits") or {}
+        value = str(limits.get(GPU_RESOURCE, 0))
+        if not value.isdigit():
+            raise UserError(f"container {container['name']}: {GPU_RESOURCE}: {value!r} is no count")
+        total += int(value)
+    return total

@@ -1,0 +1,172 @@
+"""A pod's status from its containers' states: pure, as kubelet would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidegate.kube.clock import rfc3339
+from tidegate.kube.objects import Object, conditions_of, with_condition
+from tidegate.node.lifecycle.state import ContainerView, Running, State, Terminated
+
+POD_IP = "127.0.0.1"
+
+
+def pod_status(
+    pod: Object,
+    init: Sequence[ContainerView],
+    containers: Sequence[ContainerView],
+    *,
+    started: float,
+    terminating: bool,
+    now: float,
+) -> Object:
+    """The whole status of a pod that has a node.
+
+    Args:
+        pod: with the conditions written before.
+        init, containers: the states.
+        started: when the node took the pod, seconds since the epoch.
+        terminating: it is being ended: not ready, whatever its probes say.
+        now: seconds since the epoch.
+    """
+    phase = _phase(init, containers)
+    status: Object = {
+        "phase": phase,
+        "conditions": _conditions(pod, init, containers, phase, terminating, now),
+        "hostIP": POD_IP,
+        "hostIPs": [{"ip": POD_IP}],
+        "podIP": POD_IP,
+        "podIPs": [{"ip": POD_IP}],
+        "startTime": rfc3339(started),
+        "qosClass": qos_class(pod),
+        "containerStatuses": [_container_status(view, terminating) for view in containers],
+    }
+    if init:
+        status["initContainerStatuses"] = [_container_status(view, terminating) for view in init]
+    return status
+
+
+def unschedulable_status(pod: Object, message: str, *, now: float) -> Object:
+    """The status of a pod for which there is no place."""
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": message,
+    }
+    conditions = with_condition(conditions_of(pod), condition, now=rfc3339(now))
+    return {"phase": "Pending", "conditions": conditions, "qosClass": qos_class(pod)}
+
+
+def qos_class(pod: Object) -> str:
+    """Guaranteed, Burstable or BestEffort, as Kubernetes defines them."""
+    needs = [container.get("resources") or {} for container in pod["spec"].get("containers") or ()]
+    requests = [need.get("requests") or {} for need in needs]
+    limits = [need.get("limits") or {} for need in needs]
+    names = ("cpu", "memory")
+    if not any(name in part for part in (*requests, *limits) for name in names):
+        return "BestEffort"
+    guaranteed = all(
+        name in limit and request.get(name, limit[name]) == limit[name]
+        for request, limit in zip(requests, limits, strict=True)
+        for name in names
+    )
+    return "Guaranteed" if guaranteed else "Burstable"
+
+
+def _phase(init: Sequence[ContainerView], containers: Sequence[ContainerView]) -> str:
+    if any(view.done and not view.succeeded for view in init):
+        return "Failed"
+    if not all(view.succeeded for view in init):
+        return "Pending"
+    if all(view.done for view in containers):
+        return "Succeeded" if all(view.succeeded for view in containers) else "Failed"
+    return "Running" if all(view.has_started for view in containers) else "Pending"
+
+
+def _conditions(
+    pod: Object,
+    init: Sequence[ContainerView],
+    containers: Sequence[ContainerView],
+    phase: str,
+    terminating: bool,
+    now: float,
+) -> list[Object]:
+    unfinished = [view.name for view in init if not view.succeeded]
+    unready = [view.name for view in containers if terminating or not view.ready]
+    completed = phase == "Succeeded"
+    readiness = _condition("ContainersReady", not unready, "ContainersNotReady", "unready", unready)
+    if completed:
+        readiness = {"type": "ContainersReady", "status": "False", "reason": "PodCompleted"}
+    wanted = [
+        {"type": "PodScheduled", "status": "True"},
+        _condition(
+            "Initialized", not unfinished, "ContainersNotInitialized", "incomplete", unfinished
+        ),
+        readiness,
+        _ready(pod, readiness),
+    ]
+    conditions = conditions_of(pod)
+    for condition in wanted:
+        conditions = with_condition(conditions, condition, now=rfc3339(now))
+    return conditions
+
+
+def _ready(pod: Object, readiness: Object) -> Object:
+    gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()]
+    true = {c["type"] for c in conditions_of(pod) if c.get("status") == "True"}
+    missing = [gate for gate in gates if gate not in true]
+    if readiness["status"] == "True" and missing:
+        message = f'the status of pod readiness gate "{missing[0]}" is not "True"'
+        return {
+            "type": "Ready",
+            "status": "False",
+            "reason": "ReadinessGatesNotReady",
+            "message": message,
+        }
+    return {**readiness, "type": "Ready"}
+
+
+def _condition(kind: str, holds: bool, reason: str, word: str, names: Sequence[str]) -> Object:
+    if holds:
+        return {"type": kind, "status": "True"}
+    message = f"containers with {word} status: [{' '.join(names)}]"
+    return {"type": kind, "status": "False", "reason": reason, "message": message}
+
+
+def _container_status(view: ContainerView, terminating: bool) -> Object:
+    status: Object = {
+        "name": view.name,
+        "image": view.image,
+        "imageID": view.image_id,
+        "state": _state(view.state),
+        "lastState": _state(view.last) if view.last else {},
+        "restartCount": view.restarts,
+        "ready": view.ready and not terminating,
+        "started": view.started and isinstance(view.state, Running),
+    }
+    if view.container_id:
+        status["containerID"] = view.container_id
+    return status
+
+
+def _state(state: State) -> Object:
+    if isinstance(state, Running):
+        return {"running": {"startedAt": rfc3339(state.started_at)}}
+    if isinstance(state, Terminated):
+        ended: Object = {
+            "exitCode": state.exit_code,
+            "reason": state.reason,
+            "startedAt": rfc3339(state.started_at),
+            "finishedAt": rfc3339(state.finished_at),
+            "containerID": state.container_id,
+        }
+        if state.signal:
+            ended["signal"] = state.signal
+        if state.message:
+            ended["message"] = state.message
+        return {"terminated": ended}
+    waiting: Object = {"reason": state.reason}
+    if state.message:
+        waiting["message"] = state.message
+    return {"waiting": waiting}

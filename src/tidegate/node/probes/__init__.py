@@ -1,0 +1,1 @@
+"""Probes: `timing` says when and what follows, `checks` are the questions asked."""
