@@ -1,4 +1,4 @@
-"""The API server put together: keys, store, pipeline, HTTPS, and the roles that are always there."""
+"""The API server put together: keys, store, pipeline, HTTPS, and what is always there."""
 
 from __future__ import annotations
 

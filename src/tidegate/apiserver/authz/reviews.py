@@ -50,7 +50,7 @@ class Reviews:
     async def _self_access(self, context: RequestContext, review: Object) -> Object:
         return self._decided(review, context.user)
 
-    async def _access(self, context: RequestContext, review: Object) -> Object:
+    async def _access(self, _context: RequestContext, review: Object) -> Object:
         spec: Object = review.get("spec") or {}
         if not spec.get("user") and not spec.get("groups"):
             raise BadRequest(

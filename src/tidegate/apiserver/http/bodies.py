@@ -1,4 +1,4 @@
-"""Request bodies as values: JSON or YAML, duplicate fields noticed, the size of the value bounded."""
+"""Request bodies as values: JSON, YAML or protobuf, within bounds, duplicate fields noticed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import orjson
 
+from tidegate.apiserver.http.protobuf import decode as protobuf
 from tidegate.apiserver.requests import FieldValidation, RequestContext
 from tidegate.kube.errors import BadRequest, UnsupportedMediaType
 from tidegate.kube.objects import Object
@@ -29,17 +30,19 @@ def decode_object(body: bytes, content_type: str, context: RequestContext) -> Ob
 
     Raises:
         BadRequest: it cannot be read, or in strict mode a field is given twice.
-        UnsupportedMediaType: neither JSON nor YAML.
+        UnsupportedMediaType: neither JSON nor YAML nor protobuf.
     """
     kind = media_type(content_type)
     if kind in _JSON_TYPES:
         value = decode_json(body, context)
     elif kind in _YAML_TYPES:
         value = decode_yaml(body)
+    elif kind == protobuf.MEDIA_TYPE:
+        value = protobuf.decode(body)
     else:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - {kind!r}; accepted media types "
-            "include: application/json, application/yaml"
+            f"include: application/json, application/yaml, {protobuf.MEDIA_TYPE}"
         )
     if not isinstance(value, dict):
         raise BadRequest("the body of the request must be one object")

@@ -11,6 +11,7 @@ from tidegate.apiserver.api import Api
 from tidegate.apiserver.http.bodies import decode_json, decode_object, decode_yaml, media_type
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath, verb_of
+from tidegate.apiserver.http.protobuf import decode as protobuf
 from tidegate.apiserver.http.query import (
     delete_options,
     flag,
@@ -267,7 +268,11 @@ async def _options_body(exchange: Exchange) -> Object | None:
     if not body.strip():
         return None
     kind = media_type(exchange.headers.get("content-type", ""))
-    value: Any = decode_yaml(body) if "yaml" in kind else decode_json(body)
+    value: Any
+    if kind == protobuf.MEDIA_TYPE:
+        value = protobuf.decode(body)
+    else:
+        value = decode_yaml(body) if "yaml" in kind else decode_json(body)
     if not isinstance(value, dict):
         raise BadRequest("the body of a delete must be DeleteOptions")
     return value  # pyright: ignore[reportUnknownVariableType]

@@ -158,9 +158,10 @@ def _operation(
     resource = spec.resource
     scope = "Namespaced" if resource.namespaced and suffix != "ForAllNamespaces" else ""
     group = "".join(part.capitalize() for part in (resource.group or "core").split("."))
+    name = f"{group}{resource.version.capitalize()}{scope}{resource.kind}{suffix}"
     operation: _Operation = {
         "description": f"{verb} {resource.kind}",
-        "operationId": f"{verb}{group}{resource.version.capitalize()}{scope}{resource.kind}{suffix}",
+        "operationId": f"{verb}{name}",
         "tags": [f"{resource.group or 'core'}_{resource.version}"],
         "parameters": list(parameters),
         "responses": _responses(spec.schema_name),

@@ -1,0 +1,1 @@
+"""Request bodies in Kubernetes' protobuf encoding, which Go clients prefer for built-in kinds."""
