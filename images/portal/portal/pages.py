@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -56,6 +57,7 @@ class Pages:
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
             middleware=[Middleware(SecurityHeaders)],
+            exception_handlers={HTTPException: _refusal},
         )
 
     async def _start_page(self, request: Request) -> Response:
@@ -121,3 +123,8 @@ class Pages:
             media_type="image/png",
             headers={"Cache-Control": "private, max-age=86400, immutable"},
         )
+
+
+async def _refusal(_request: Request, error: Exception) -> Response:
+    error = cast(HTTPException, error)
+    return JSONResponse({"error": error.detail}, status_code=error.status_code)

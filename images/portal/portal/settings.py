@@ -41,21 +41,22 @@ def from_environment(env: Mapping[str, str]) -> Settings:
     Raises:
         ConfigurationError: a number is no number or out of its range.
     """
-    path = env.get("TARGET_PATH", Settings.path)
+    default = Settings()
+    path = env.get("TARGET_PATH", default.path)
     if not path.startswith("/"):
         raise ConfigurationError(f"TARGET_PATH must begin with '/', got {path!r}")
     return Settings(
-        listen_address=env.get("LISTEN_ADDRESS", Settings.listen_address),
-        port=_integer(env, "PORT", Settings.port, 0, 65535),
-        service_page_port=_integer(env, "PORT_8888", Settings.service_page_port, 0, 65535),
-        service_page_url=env.get("SERVICE_PAGE_URL", Settings.service_page_url),
-        namespace=env.get("POD_NAMESPACE", Settings.namespace),
-        service=env.get("TARGET_SERVICE", Settings.service),
+        listen_address=env.get("LISTEN_ADDRESS", default.listen_address),
+        port=_integer(env, "PORT", default.port, 0, 65535),
+        service_page_port=_integer(env, "PORT_8888", default.service_page_port, 0, 65535),
+        service_page_url=env.get("SERVICE_PAGE_URL", default.service_page_url),
+        namespace=env.get("POD_NAMESPACE", default.namespace),
+        service=env.get("TARGET_SERVICE", default.service),
         path=path,
-        max_concurrency=_integer(env, "MAX_CONCURRENT_REQUESTS", Settings.max_concurrency, 1, 1000),
-        max_total=_integer(env, "MAX_TOTAL_REQUESTS", Settings.max_total, 1, 1000),
+        max_concurrency=_integer(env, "MAX_CONCURRENT_REQUESTS", default.max_concurrency, 1, 1000),
+        max_total=_integer(env, "MAX_TOTAL_REQUESTS", default.max_total, 1, 1000),
         request_timeout=float(
-            _integer(env, "REQUEST_TIMEOUT_SECONDS", int(Settings.request_timeout), 1, 3600)
+            _integer(env, "REQUEST_TIMEOUT_SECONDS", int(default.request_timeout), 1, 3600)
         ),
         kubernetes_host=env.get("KUBERNETES_SERVICE_HOST", ""),
         kubernetes_port=_integer(env, "KUBERNETES_SERVICE_PORT", 443, 1, 65535),

@@ -6,7 +6,7 @@ const stop = document.getElementById("stop");
 const error = document.getElementById("form-error");
 const inputs = ["prompt", "concurrency", "total"].map((name) => form.elements[name]);
 
-function send(path, body) {
+function post(path, body) {
   return fetch(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -23,7 +23,7 @@ export class Controls {
       event.preventDefault();
       this.#start();
     });
-    stop.addEventListener("click", () => send("/api/run/stop", { now: this.#status === "stopping" }));
+    stop.addEventListener("click", () => this.#send("/api/run/stop", { now: this.#status === "stopping" }));
   }
 
   show(run) {
@@ -43,30 +43,37 @@ export class Controls {
   }
 
   async #start() {
-    this.#complain(null);
     const body = {
       prompt: form.elements.prompt.value,
       concurrency: form.elements.concurrency.valueAsNumber,
       total: form.elements.total.valueAsNumber,
     };
     start.disabled = true;
+    await this.#send("/api/run", body);
+    start.disabled = false;
+  }
+
+  async #send(path, body) {
+    this.#complain(null);
     try {
-      const response = await send("/api/run", body);
+      const response = await post(path, body);
       if (!response.ok) this.#complain(await response.json());
     } catch {
       this.#complain({ error: "The portal does not answer." });
-    } finally {
-      start.disabled = false;
     }
   }
 
   #complain(refusal) {
-    for (const input of inputs) input.removeAttribute("aria-invalid");
+    for (const input of inputs) {
+      input.removeAttribute("aria-invalid");
+      input.removeAttribute("aria-describedby");
+    }
     error.hidden = refusal === null;
     if (refusal === null) return;
     const field = refusal.field && form.elements[refusal.field];
     if (field) {
       field.setAttribute("aria-invalid", "true");
+      field.setAttribute("aria-describedby", error.id);
       field.focus();
     }
     error.textContent = field ? `${field.labels[0].firstChild.textContent.trim()}: ${refusal.error}` : refusal.error;

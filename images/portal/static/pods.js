@@ -26,7 +26,7 @@ export class PodList {
   show({ pods, error: reason, forbidden }, shots) {
     error.hidden = !reason;
     error.textContent = forbidden
-      ? `${reason} (403) The portal's ServiceAccount needs the right to list pods.`
+      ? `${reason} (403). The portal's ServiceAccount needs the right to list pods.`
       : reason;
     if (reason) {
       count.textContent = "";

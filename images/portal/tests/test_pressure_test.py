@@ -258,6 +258,7 @@ async def test_other_origins_cannot_start_a_run(
     for path in ("/api/run", "/api/run/stop"):
         response = await portal.client.post(path, headers=headers, content=content)
         assert response.status_code == 403
+        assert response.json()["error"].startswith("Only the portal's own page")
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"{", 422), (b"[]", 422), (b"x" * 70_000, 413)])
