@@ -1,0 +1,238 @@
+"""The composition: every part with its own identity, in one process and one task group.
+
+The parts know each other only through the API; what is passed by hand here is demand (gateway to
+autoscaler), logs (node to API) and tokens (API to node).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import signal
+from collections.abc import Sequence
+
+import uvloop
+
+from tidegate.apis.registry import KINDS
+from tidegate.apiserver import assembly as apiserver
+from tidegate.apiserver.assembly import ApiServer, ApiServerSettings
+from tidegate.autoscaling import assembly as autoscaling
+from tidegate.cli.readiness import READY, Announcer
+from tidegate.cli.settings import Settings
+from tidegate.gateway import assembly as gateway
+from tidegate.gateway.assembly import Gateway, GatewaySettings
+from tidegate.kube import resources
+from tidegate.kube.client import Client
+from tidegate.kube.clock import Clock, SystemClock
+from tidegate.kube.controller import Context, Runnable
+from tidegate.kube.informer import Informers
+from tidegate.kube.remote import connect
+from tidegate.kube.resources import SERVICE_ACCOUNTS, Resource
+from tidegate.node import assembly as node
+from tidegate.node.assembly import Node, NodeSettings
+from tidegate.node.lifecycle.host import TokenSource
+from tidegate.serving import assembly as serving
+from tidegate.serving.assembly import ServingSettings
+from tidegate.workloads import assembly as workloads
+
+logger = logging.getLogger(__name__)
+
+NODE = "tidegate"
+WORKLOADS = "system:kube-controller-manager"
+SERVING = "system:serviceaccount:knative-serving:controller"
+AUTOSCALER = "system:serviceaccount:knative-serving:autoscaler"
+GATEWAY = "system:serviceaccount:tidegate-system:gateway"
+
+# What can own, be owned or live in a namespace; events go with their age instead.
+COLLECTED: Sequence[Resource] = (
+    resources.PODS,
+    resources.SERVICES,
+    resources.ENDPOINTS,
+    resources.CONFIG_MAPS,
+    resources.SECRETS,
+    resources.SERVICE_ACCOUNTS,
+    resources.DEPLOYMENTS,
+    resources.REPLICA_SETS,
+    resources.INGRESSES,
+    resources.ENDPOINT_SLICES,
+    resources.LEASES,
+    resources.ROLES,
+    resources.ROLE_BINDINGS,
+    *(definition.resource for definition in KINDS),
+)
+
+
+def run(settings: Settings, announcer: Announcer) -> None:
+    """Run the platform until SIGTERM (the control plane alone ends) or SIGINT (all of it).
+
+    Raises:
+        UserError: it cannot start.
+    """
+    _use_all_descriptors()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        everything = runner.run(_run_until_signalled(settings, announcer))
+        if everything:
+            runner.run(stop_all(settings))
+
+
+async def _run_until_signalled(settings: Settings, announcer: Announcer) -> bool:
+    """Run; returns whether pods and gateway are to end as well."""
+    platform = asyncio.create_task(Platform(settings, clock=SystemClock()).run(announcer))
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        received.append(number)
+        platform.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await platform
+    except asyncio.CancelledError:
+        if not received:
+            raise
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    return signal.SIGINT in received
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        found: tuple[BaseException, ...] = error.exceptions
+        error = found[0]
+    return error
+
+
+async def stop_all(settings: Settings) -> None:
+    """End pods and gateway, for a platform whose control plane has ended."""
+    async with connect(settings.kubeconfig) as client:
+        context = _context(client, SystemClock())
+        await _node(context, settings, tokens=_NoTokens()).stop_pods()
+        await _gateway(context, settings).stop_proxy()
+
+
+class Platform:
+    """All parts of one machine's platform."""
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._api = apiserver.build(
+            ApiServerSettings(
+                settings.data_dir, bind=settings.bind, port=settings.api_port, node_name=NODE
+            ),
+            clock,
+        )
+
+    async def run(self, announcer: Announcer) -> None:
+        """Run until cancelled; pods and gateway outlive the cancellation."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._api.run())
+            await self._api.wait_ready()
+            announcer.stage(f"API answers at {self._api.url}")
+            node_context = self._as(f"system:node:{NODE}", "system:nodes")
+            pods = _node(node_context, self._settings, tokens=_AccountTokens(self._api))
+            self._api.attach_logs(pods.logs)
+            gateway_context = self._as(GATEWAY)
+            doors = _gateway(gateway_context, self._settings)
+            for context, parts in (
+                (node_context, [pods]),
+                (gateway_context, [doors]),
+                self._workloads(),
+                self._serving(),
+                self._autoscaling(doors),
+            ):
+                for part in (context.informers, *parts):
+                    group.create_task(part.run())
+            await doors.wait_ready()
+            announcer.stage(
+                f"gateway answers at http://{self._settings.bind}:{self._settings.gateway_port}"
+            )
+            announcer.stage(READY)
+            logger.info("the platform is up")
+
+    def _workloads(self) -> tuple[Context, list[Runnable]]:
+        context = self._as(WORKLOADS)
+        parts = workloads.build(context, collected=COLLECTED, root_ca=self._api.root_ca)
+        return context, parts
+
+    def _serving(self) -> tuple[Context, list[Runnable]]:
+        context = self._as(SERVING)
+        settings = ServingSettings(gateway_port=self._settings.gateway_port)
+        return context, serving.build(context, settings=settings)
+
+    def _autoscaling(self, doors: Gateway) -> tuple[Context, list[Runnable]]:
+        context = self._as(AUTOSCALER)
+        return context, autoscaling.build(context, doors.demand)
+
+    def _as(self, username: str, *groups: str) -> Context:
+        return _context(self._api.client(username, groups), self._clock)
+
+
+class _AccountTokens:
+    """Gives the node tokens of the pods' service accounts, as the API's TokenRequest would."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+        self._client = api.client(f"system:node:{NODE}", ("system:nodes",))
+
+    async def token(
+        self,
+        *,
+        namespace: str,
+        service_account: str,
+        pod_name: str,
+        pod_uid: str,
+        expiration_seconds: int,
+        audiences: tuple[str, ...] = (),
+    ) -> str:
+        account = await self._client.get(SERVICE_ACCOUNTS, service_account, namespace=namespace)
+        token, _ = self._api.issue_token(
+            namespace=namespace,
+            name=service_account,
+            uid=account["metadata"]["uid"],
+            audiences=audiences,
+            seconds=expiration_seconds,
+            pod=(pod_name, pod_uid),
+        )
+        return token
+
+
+class _NoTokens:
+    """For a node that only ends pods."""
+
+    async def token(self, **_: object) -> str:
+        raise AssertionError("a node that ends pods asks for no tokens")
+
+
+def _node(context: Context, settings: Settings, *, tokens: TokenSource) -> Node:
+    node_settings = NodeSettings(
+        data_dir=settings.data_dir,
+        image_dirs=settings.image_dirs,
+        api_server_host=settings.bind,
+        api_server_port=settings.api_port,
+        ca_file=settings.data_dir / "pki" / "ca.crt",
+        name=NODE,
+        bind=settings.bind,
+    )
+    return node.build(context, node_settings, tokens)
+
+
+def _gateway(context: Context, settings: Settings) -> Gateway:
+    return gateway.build(
+        context,
+        GatewaySettings(settings.data_dir, bind=settings.bind, port=settings.gateway_port),
+    )
+
+
+def _context(client: Client, clock: Clock) -> Context:
+    return Context(client, Informers(client, clock=clock), clock)
+
+
+def _use_all_descriptors() -> None:
+    """Raise the soft limit of open files to the hard one: each watch and connection takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
