@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
@@ -19,6 +20,8 @@ from portal.pressure.sender import GatewaySender
 from portal.pressure.signal import Signal
 from portal.proxy.app import ServicePageProxy
 from portal.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 # Requests in work may end within this time after SIGTERM (Kubernetes kills after 30 s).
 GRACE_SECONDS = 25
@@ -72,6 +75,9 @@ async def serve(
         )
         test = PressureTest(sender, watch, changed)
         app = Pages(settings, finder, test, watch, changed).app
+        _log.info(
+            "Portal on %s, page of %s on %s", _name(pages), settings.service, _name(service_page)
+        )
         servers = [_server(app, dated=True), _server(proxy, dated=False)]
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(watch.run()), group.create_task(test.serve())]
@@ -83,6 +89,11 @@ async def serve(
             changed.close()
             for server in servers:
                 server.should_exit = True
+
+
+def _name(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    return f"{address} port {port}"
 
 
 def _server(app: ASGIApp, *, dated: bool) -> _Server:
