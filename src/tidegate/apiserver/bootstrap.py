@@ -79,7 +79,7 @@ async def _ensure_role(client: Client, role: Object) -> None:
         return
     missing = uncovered(rules_of(role), rules_of(known))
     if missing:
-        rules = [*(known.get("rules") or []), *role["rules"]]
+        rules: list[Object] = [*(known.get("rules") or ()), *role["rules"]]
         await client.update(CLUSTER_ROLES, {**known, "rules": rules})
 
 

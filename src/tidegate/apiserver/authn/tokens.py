@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -172,21 +172,18 @@ class TokenIssuer:
         if len(token) > _MAX_TOKEN_CHARS:
             raise Unauthorized("the token is too long")
         try:
-            claims = cast(
-                "dict[str, Any]",
-                jwt.decode(
-                    token,
-                    self._public,
-                    algorithms=[_ALGORITHM],
-                    issuer=ISSUER,
-                    options={
-                        "verify_exp": False,
-                        "verify_nbf": False,
-                        "verify_iat": False,
-                        "verify_aud": False,
-                        "require": ["exp", "nbf", "aud", "iss", "jti"],
-                    },
-                ),
+            claims = jwt.decode(
+                token,
+                self._public,
+                algorithms=[_ALGORITHM],
+                issuer=ISSUER,
+                options={
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                    "verify_aud": False,
+                    "require": ["exp", "nbf", "aud", "iss", "jti"],
+                },
             )
         except jwt.PyJWTError as error:
             raise Unauthorized("the token is not one of ours") from error
@@ -197,11 +194,11 @@ class TokenIssuer:
 
 
 def _identity(claims: Mapping[str, Any]) -> TokenIdentity:
-    subject = claims.get(_CLAIM) or {}
-    account = subject.get("serviceaccount") or {}
+    subject: Mapping[str, Any] = claims.get(_CLAIM) or {}
+    account: Mapping[str, Any] = subject.get("serviceaccount") or {}
     bound_to = None
     for kind in ("Pod", "Secret", "Node"):
-        reference = subject.get(kind.lower())
+        reference: Mapping[str, Any] | None = subject.get(kind.lower())
         if reference:
             bound_to = BoundTo(kind, str(reference["name"]), str(reference["uid"]))
             break

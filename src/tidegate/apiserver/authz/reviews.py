@@ -135,7 +135,8 @@ def _action(review: Object) -> Action:
     attributes = resource or {}
     namespace = str(attributes.get("namespace") or "")
     if review["kind"] == "LocalSubjectAccessReview":
-        own = (review.get("metadata") or {}).get("namespace")
+        metadata: Object = review.get("metadata") or {}
+        own = metadata.get("namespace")
         if own and namespace != own:
             raise BadRequest(
                 "spec.resourceAttributes.namespace: must be the namespace of the review"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from tidegate.kube.errors import TooManyRequests
@@ -37,7 +37,7 @@ class Fairness:
         self._flows: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def seat(self, flow: str) -> AsyncIterator[None]:
+    async def seat(self, flow: str) -> AsyncGenerator[None]:
         """Hold a seat while in the context.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,7 @@ class ResourceHandler:
         self,
         api: Api,
         streams: Streams,
-        subresources: dict[tuple[str, str, str], Subresource],
+        subresources: Mapping[tuple[str, str, str], Subresource],
     ) -> None:
         self._api = api
         self._streams = streams

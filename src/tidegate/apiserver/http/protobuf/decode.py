@@ -128,8 +128,7 @@ def _put(result: Object, field: Field, raw: int | float | bytes, depth: int) -> 
 
 
 def _is_zero(value: Any) -> bool:
-    # False equals 0; an empty text says nothing.
-    return value == 0 and value != ""
+    return isinstance(value, (int, float)) and not value
 
 
 def _value(type_name: str, raw: int | float | bytes, depth: int) -> Any:
