@@ -13,28 +13,44 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
 # Subgroups whose pictures are things somebody would ask for. Left out are flags, keycaps, arrows,
 # clock faces and other signs, and people with skin tones and genders (many near-equal pictures).
 SUBGROUPS = """
-cat-face emotion face-affection face-concerned face-costume face-glasses face-hand face-hat
-face-negative face-neutral-skeptical face-sleepy face-smiling face-tongue face-unwell heart
+cat-face emotion face-affection face-costume face-glasses face-hat face-smiling face-tongue heart
 monkey-face animal-amphibian animal-bird animal-bug animal-mammal animal-marine animal-reptile
-plant-flower plant-other dishware drink food-asian food-fruit food-prepared food-sweet
-food-vegetable hotel place-building place-geographic place-other place-religious
-sky-weather transport-air transport-ground transport-water arts-crafts award-medal event game
-sport book-paper clothing computer household light-video lock mail medical money music
-musical-instrument other-object phone science tool
+plant-flower plant-other drink food-asian food-fruit food-prepared food-sweet food-vegetable
+place-building place-geographic place-other place-religious sky-weather transport-air
+transport-ground transport-water arts-crafts event game sport clothing computer household lock
+music musical-instrument medical phone science tool
 """.split()
-PEOPLE = """
-baby boy girl man woman old_man old_woman person prince princess santa_claus mermaid vampire
-zombie fairy mage elf genie superhero supervillain ninja detective guard construction_worker
-person_running person_walking woman_dancing man_dancing person_surfing person_swimming person_biking
+# Of other subgroups, these alone.
+SINGLY = """
+baby boy girl man woman old_man old_woman prince princess santa_claus mermaid vampire zombie fairy
+mage elf genie superhero ninja detective guard construction_worker woman_dancing
 thumbs_up thumbs_down waving_hand ok_hand clapping_hands folded_hands flexed_biceps raised_fist
-victory_hand handshake eye eyes ear nose mouth tongue brain tooth bone footprints
+victory_hand handshake eyes ear nose mouth tongue brain tooth bone footprints
+thinking_face neutral_face sleeping_face crying_face loudly_crying_face angry_face enraged_face
+face_screaming_in_fear nauseated_face face_with_thermometer exploding_head hot_face cold_face
+worried_face skull pile_of_poo money_bag dollar_banknote books open_book newspaper envelope
+pencil scissors paperclip pushpin television camera light_bulb flashlight candle fork_and_knife
+shopping_cart moai bed toilet shower trophy sports_medal glowing_star
 """.split()
+# Signs, phases, scripts and variants that differ from another picture in a detail.
+LIKE_ANOTHER = (
+    r"quarter moon|gibbous|new moon|moon face|Japanese|Japan|sign$|suit$|card|mahjong|symbol|"
+    r"button|delivery|oncoming|carousel slide|thermometer|umbrella with|clock|cloud with|"
+    r"sun behind|love letter|heart exclamation|with ribbon|with arrow|eye in|comment|balloon$|"
+    r"bubble|see-no|hear-no|speak-no|-thirty|building construction|derelict|rail|track|station|"
+    r"fuel|horizontal|vertical|light$|stop|motorway|office building|department|post office|"
+    r"convenience|love hotel|medical|fishing pole|running shirt|shorts|sock|briefs|"
+    r"shoe|sandal|purse|clutch|trackball|computer disk|floppy|optical|DVD|abacus|"
+    r"bucket|lotion|sponge|roll of|safety pin|broom|headstone|placard|nut and bolt|clamp|"
+    r"balance scale|chains|hook|ladder|sunrise|cityscape|sunset|foggy|night with|milky"
+)
 
 
 def names_of(emoji: dict, shortcodes: dict) -> list[str]:
@@ -50,7 +66,8 @@ def names_of(emoji: dict, shortcodes: dict) -> list[str]:
 
 def clean(text: str) -> str:
     text = text.lower().replace("\u2019", "'").replace("\u201c", "").replace("\u201d", "")
-    return re.sub(r"[^a-z0-9' -]", " ", text).strip()
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return re.sub(r"[^a-z0-9' -]", " ", plain).strip()
 
 
 def wanted(emoji: dict, subgroup: str | None) -> bool:
@@ -58,9 +75,9 @@ def wanted(emoji: dict, subgroup: str | None) -> bool:
     # The font of Debian 12 carries Unicode 15.0; later ones have no picture in it.
     if not single or emoji["version"] > 15:
         return False
-    if subgroup in SUBGROUPS:
+    if emoji["label"].replace(" ", "_").lower() in SINGLY:
         return True
-    return emoji.get("group") == 1 and emoji["label"].replace(" ", "_").lower() in PEOPLE
+    return subgroup in SUBGROUPS and not re.search(LIKE_ANOTHER, emoji["label"])
 
 
 def main(source: Path) -> None:

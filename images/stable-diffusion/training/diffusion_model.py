@@ -62,7 +62,8 @@ class TextBlock(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Token ids (n, 24) to word vectors (n, 24, 192), their mean (n, 192) and an attention bias."""
+    """Token ids (n, k), k at most 24, to word vectors (n, k, 192), their mean (n, 192) and the
+    bias that keeps attention off the padding."""
 
     def __init__(self, vocabulary: int, tokens: int) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class TextEncoder(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         present = (tokens != 0).to(self.position.dtype)
         bias = (present - 1)[:, None, None, :] * 1e4
-        x = self.embedding(tokens) + self.position
+        x = self.embedding(tokens) + self.position[: tokens.shape[1]]
         for block in self.blocks:
             x = block(x, bias)
         x = self.norm(x)

@@ -50,12 +50,14 @@ def train(options: argparse.Namespace) -> None:
     rng = np.random.default_rng(options.seed)
     pictures = np.load(HERE / "data" / "pictures.npy", mmap_mode="r")
     model = Autoencoder().to(memory_format=torch.channels_last)
-    if CHECKPOINT.exists() and options.resume:
+    if options.resume or options.encode_only or options.decoder_only:
         model.load_state_dict(torch.load(CHECKPOINT)["model"])
     parameters = model.decoder.parameters() if options.decoder_only else model.parameters()
     optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
     started, step, average = time.monotonic(), 0, None
-    while (spent := (time.monotonic() - started) / (60 * options.minutes)) < 1:
+    while not options.encode_only and (
+        spent := (time.monotonic() - started) / (60 * options.minutes)
+    ) < 1:
         for group in optimizer.param_groups:
             group["lr"] = options.rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * spent))
         picture = crops(pictures, rng, options.batch, options.crop).to(memory_format=torch.channels_last)
@@ -76,7 +78,7 @@ def train(options: argparse.Namespace) -> None:
         step += 1
         if step % 100 == 0:
             print(f"step {step} loss {average:.4f} {time.monotonic() - started:.0f}s", flush=True)
-    if not options.decoder_only:
+    if not options.decoder_only and not options.encode_only:
         measure(model, pictures, rng)
     CHECKPOINT.parent.mkdir(exist_ok=True)
     torch.save({"model": model.state_dict(), "steps": step}, CHECKPOINT)
@@ -114,7 +116,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--decoder-only", action="store_true")
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--encode-only", action="store_true", help="only write the latents anew")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options)
