@@ -8,7 +8,7 @@ max_held, hold_seconds = tonumber(max_held), tonumber(hold_seconds)
 
 local TICK_MS = 250
 local COALESCE_MS = 2
-local PATIENCE_SECONDS = 0.002
+local PATIENCE_SECONDS = 0.02
 local slots = {}
 local notices = core.queue()
 
@@ -38,15 +38,25 @@ local function count(held)
   return number
 end
 
--- One after the other: HAProxy's threads would let them overtake each other. One that does not
--- answer has left.
+local function is_waiting(held, place)
+  local waiter = held.waiters[place]
+  return waiter ~= nil and not waiter.resumed
+end
+
+-- One after the other: HAProxy's threads would let them overtake each other.
 local function release(held)
+  collectgarbage()
   for place = 1, held.last do
-    local waiter = held.waiters[place]
-    if waiter ~= nil then
-      waiter.queue:push("go")
+    if is_waiting(held, place) then
+      held.waiters[place].queue:push("go")
       local start = core.now()
-      while not waiter.resumed and seconds_since(start) < PATIENCE_SECONDS do core.yield() end
+      while is_waiting(held, place) do
+        core.yield()
+        if seconds_since(start) > PATIENCE_SECONDS then
+          collectgarbage()
+          start = core.now()
+        end
+      end
       core.yield()
     end
   end
