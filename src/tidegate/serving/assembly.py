@@ -6,6 +6,8 @@ from tidegate.kube.controller import Context, Runnable
 from tidegate.kube.events import EventRecorder
 from tidegate.serving.config import ConfigStore, ServingSettings
 from tidegate.serving.configuration import ConfigurationReconciler
+from tidegate.serving.domain_mapping import DomainMappingReconciler
+from tidegate.serving.gc import RevisionCollector
 from tidegate.serving.labeler import Labeler
 from tidegate.serving.revision import RevisionReconciler
 from tidegate.serving.route import RouteReconciler
@@ -25,4 +27,6 @@ def build(context: Context, *, settings: ServingSettings) -> list[Runnable]:
         RevisionReconciler(context, config).controller(),
         RouteReconciler(context, config, settings).controller(),
         Labeler(context).controller(),
+        RevisionCollector(context, config).controller(),
+        DomainMappingReconciler(context, config, settings).controller(),
     ]

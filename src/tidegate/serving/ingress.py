@@ -39,9 +39,12 @@ def make_ingress(
         rollout: the rollout's state, for its annotation.
     """
     rules: list[Object] = []
-    for tag, members in sorted(groups.items()):
+    splits = {tag: _splits(members, namespace_of(route)) for tag, members in groups.items()}
+    by_header = settings.features.is_allowed("tag-header-based-routing")
+    for tag in sorted(groups):
         hosts = hosts_of(route, tag, settings, serving_settings)
-        rules.extend(_rules(hosts, namespace_of(route), members))
+        paths: list[Object] = _tag_paths(splits) if by_header and not tag else []
+        rules.extend(_rules(hosts, [*paths, {"splits": splits[tag]}]))
     annotations = without_bookkeeping(annotations_of(route))
     annotations.setdefault(networking.INGRESS_CLASS_ANNOTATION, serving_settings.ingress_class)
     annotations[networking.ROLLOUT_ANNOTATION] = rollout
@@ -63,16 +66,28 @@ def make_ingress(
     }
 
 
-def _rules(hosts: Hosts, namespace: str, members: Sequence[Target]) -> list[Object]:
-    splits: list[Object] = [_split(target, namespace) for target in members if target.percent]
-    rules: list[Object] = [_rule(list(hosts.local), "ClusterLocal", splits)]
+def _rules(hosts: Hosts, paths: list[Object]) -> list[Object]:
+    rules: list[Object] = [_rule(list(hosts.local), "ClusterLocal", paths)]
     if hosts.public:
-        rules.append(_rule([hosts.public], "ExternalIP", splits))
+        rules.append(_rule([hosts.public], "ExternalIP", paths))
     return rules
 
 
-def _rule(hosts: list[str], visibility: str, splits: list[Object]) -> Object:
-    return {"hosts": hosts, "visibility": visibility, "http": {"paths": [{"splits": splits}]}}
+def _rule(hosts: list[str], visibility: str, paths: list[Object]) -> Object:
+    return {"hosts": hosts, "visibility": visibility, "http": {"paths": paths}}
+
+
+def _tag_paths(splits: Mapping[str, list[Object]]) -> list[Object]:
+    """Lets a header choose the tag at the Route's own hosts."""
+    return [
+        {"headers": {"Knative-Serving-Tag": {"exact": tag}}, "splits": splits[tag]}
+        for tag in sorted(splits)
+        if tag
+    ]
+
+
+def _splits(members: Sequence[Target], namespace: str) -> list[Object]:
+    return [_split(target, namespace) for target in members if target.percent]
 
 
 def _split(target: Target, namespace: str) -> Object:

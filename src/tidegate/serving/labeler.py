@@ -13,7 +13,6 @@ from tidegate.kube.objects import (
     Object,
     annotations_of,
     is_deleting,
-    key_of,
     labels_of,
     name_of,
     namespace_of,

@@ -149,7 +149,7 @@ def _step_one(
         return goal
     current = _resized(previous, goal.percent)
     if current.newest == goal.newest:
-        return current
+        return _settled(current)
     shares = [share for share in current.shares if share.revision != goal.newest]
     for index in range(len(shares) - 1, -1, -1):
         if shares[index].percent > 0:
@@ -157,13 +157,7 @@ def _step_one(
             break
     kept = [share for share in shares if share.percent > 0]
     first = goal.percent - sum(share.percent for share in kept)
-    return ConfigurationRollout(
-        goal.configuration,
-        goal.tag,
-        goal.percent,
-        (*kept, Share(goal.newest, first)),
-        started=now,
-    )
+    return _settled(replace(goal, shares=(*kept, Share(goal.newest, first)), started=now))
 
 
 def _resized(rollout: ConfigurationRollout, percent: int) -> ConfigurationRollout:
@@ -212,9 +206,14 @@ def _advance(rollout: ConfigurationRollout, now: float) -> ConfigurationRollout:
     moved = min(rollout.step_percent, sum(share.percent for share in older))
     rest = _taken((*older, Share("", 0)), moved)[:-1]
     shares = (*rest, replace(newest, percent=newest.percent + moved))
-    if len(shares) == 1:
-        return ConfigurationRollout(rollout.configuration, rollout.tag, rollout.percent, shares)
-    return replace(rollout, shares=shares, next_step=now + rollout.step_seconds)
+    return _settled(replace(rollout, shares=shares, next_step=now + rollout.step_seconds))
+
+
+def _settled(rollout: ConfigurationRollout) -> ConfigurationRollout:
+    """Without its timing once one Revision has it all."""
+    if rollout.in_progress:
+        return rollout
+    return ConfigurationRollout(rollout.configuration, rollout.tag, rollout.percent, rollout.shares)
 
 
 def _share_targets(target: Target, rollout: ConfigurationRollout) -> list[Target]:
