@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from contextlib import AsyncExitStack, contextmanager
 
 import uvicorn
@@ -75,20 +75,35 @@ async def serve(
         )
         test = PressureTest(sender, watch, changed)
         app = Pages(settings, finder, test, watch, changed).app
-        _log.info(
-            "Portal on %s, page of %s on %s", _name(pages), settings.service, _name(service_page)
+        _log.info("portal on %s, page of the service on %s", _name(pages), _name(service_page))
+        await _until(
+            stop,
+            servers=[
+                (_server(app, dated=True), pages),
+                (_server(proxy, dated=False), service_page),
+            ],
+            background=[watch.run(), test.serve()],
+            changed=changed,
         )
-        servers = [_server(app, dated=True), _server(proxy, dated=False)]
-        async with asyncio.TaskGroup() as group:
-            background = [group.create_task(watch.run()), group.create_task(test.serve())]
-            for server, listener in zip(servers, (pages, service_page), strict=True):
-                group.create_task(server.serve(sockets=[listener]))
-            await stop.wait()
-            for task in background:
-                task.cancel()
-            changed.close()
-            for server in servers:
-                server.should_exit = True
+
+
+async def _until(
+    stop: asyncio.Event,
+    *,
+    servers: list[tuple[_Server, socket.socket]],
+    background: list[Coroutine[None, None, None]],
+    changed: Signal,
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in background]
+        for server, listener in servers:
+            group.create_task(server.serve(sockets=[listener]))
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        changed.close()
+        for server, _ in servers:
+            server.should_exit = True
 
 
 def _name(listener: socket.socket) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -11,6 +12,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.conftest import Portal
 from tests.fakes import HOST, ingress
+
+
+async def until_closed(port: int) -> None:
+    """Wait until nothing listens on the port any more."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+            await asyncio.sleep(0.02)
 
 
 async def test_cookies_go_both_ways(portal: Portal) -> None:
@@ -81,6 +94,16 @@ async def test_an_answer_arrives_while_it_is_made(portal: Portal) -> None:
         assert await anext(parts) == b"first"
         portal.gateway.release.set()
         assert await anext(parts) == b"second"
+
+
+async def test_an_answer_in_the_middle_is_finished_after_sigterm(portal: Portal) -> None:
+    async with portal.service_page.stream("GET", "/stream") as response:
+        parts = response.aiter_raw()
+        assert await anext(parts) == b"first"
+        portal.stop.set()
+        await until_closed(portal.service_page_port)
+        portal.gateway.release.set()
+        assert [part async for part in parts] == [b"second"]
 
 
 async def test_the_service_is_told_when_the_browser_leaves(portal: Portal) -> None:
