@@ -11,6 +11,7 @@ import logging
 import resource
 import signal
 from collections.abc import Sequence
+from typing import cast
 
 import uvloop
 
@@ -98,11 +99,9 @@ async def _run_until_signalled(settings: Settings, announcer: Announcer) -> bool
     return signal.SIGINT in received
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
-        found: tuple[BaseException, ...] = error.exceptions
-        error = found[0]
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error
 
 
