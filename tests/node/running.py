@@ -160,7 +160,13 @@ def port_of(pod: Object, container_port: int = 8080) -> int:
 
 
 def main_of(pod: Object) -> Object:
-    return pod["status"]["containerStatuses"][0]
+    """The status of the first container, as before its first report where there is none."""
+    return (pod["status"].get("containerStatuses") or [{"restartCount": 0, "state": {}}])[0]
+
+
+def waiting_of(pod: Object) -> Object:
+    """What the first container waits for; empty when it does not."""
+    return main_of(pod)["state"].get("waiting") or {}
 
 
 def pid_of(pod: Object) -> int:
@@ -192,5 +198,3 @@ async def stage(path: Path, **options: Any) -> AsyncIterator[Stage]:
             await last.node.stop_pods(grace=0.5)
             for control in theatre.lives:
                 await control.die()
-
-

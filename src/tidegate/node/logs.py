@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from tidegate.kube.clock import Clock, parse_rfc3339
 from tidegate.kube.errors import BadRequest, NotFound
@@ -16,7 +17,6 @@ from tidegate.kube.objects import Object, uid_of
 from tidegate.node.lifecycle.directory import PodDirectory
 
 _POLL_SECONDS = 0.05
-_CHUNK = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -77,25 +77,25 @@ class LogSource:
         """
         place = await self._find(namespace, pod, container, previous=previous)
         since = None if since_seconds is None else self._clock.time() - since_seconds
-        left = limit_bytes
         reader = _Reader(place)
-        lines = await asyncio.to_thread(reader.read, all_files=True)
-        lines = _chosen(lines, tail_lines, since)
-        while True:
-            data = _render(lines, timestamps)
-            if left is not None:
-                data = data[:left]
-                left -= len(data)
-            if data:
-                yield data
-            if left == 0 or not follow:
-                return
-            ended = await asyncio.to_thread(self._has_ended, place)
-            lines = await asyncio.to_thread(reader.read)
-            if not lines:
-                if ended:
+        try:
+            lines = _chosen(await asyncio.to_thread(reader.read_all), tail_lines, since)
+            left = limit_bytes
+            while True:
+                data = _render(lines, timestamps)[:left]
+                left = None if left is None else left - len(data)
+                if data:
+                    yield data
+                if left == 0 or not follow:
                     return
-                await self._clock.sleep(_POLL_SECONDS)
+                ended = await asyncio.to_thread(self._has_ended, place)
+                lines = await asyncio.to_thread(reader.read)
+                if ended and not lines:
+                    return
+                if not lines:
+                    await self._clock.sleep(_POLL_SECONDS)
+        finally:
+            reader.close()
 
     async def _find(self, namespace: str, pod: str, container: str, *, previous: bool) -> Path:
         obj = self._pods.get(pod, namespace)
@@ -121,41 +121,50 @@ class LogSource:
 
 
 class _Reader:
-    """Reads a log file on from where it stopped, over its rotation."""
+    """Reads a log on from where it stopped: over its rotation, and to its end when it is removed.
+
+    All methods block, so call them in a thread.
+    """
 
     def __init__(self, place: Path) -> None:
         self._path = place / "log"
-        self._inode = 0
-        self._offset = 0
+        self._file: BinaryIO | None = None
         self._rest = b""
 
-    def read(self, *, all_files: bool = False) -> list[LogLine]:
-        """What has been written since; blocks, so call it in a thread."""
-        data = b""
+    def read_all(self) -> list[LogLine]:
+        """Everything there is, with what was rotated away last."""
         rotated = Path(f"{self._path}.1")
-        if all_files and rotated.exists():
-            data = rotated.read_bytes()
-        try:
-            with self._path.open("rb") as file:
-                inode = os.fstat(file.fileno()).st_ino
-                if self._inode and inode != self._inode:
-                    data += self._read_rotated(rotated)
-                    self._offset = 0
-                self._inode = inode
-                file.seek(self._offset)
-                new = file.read() if all_files else file.read(_CHUNK)
-        except FileNotFoundError:
-            return []
-        self._offset += len(new)
-        *complete, self._rest = (self._rest + data + new).split(b"\n")
-        return [line for line in map(_parse, complete) if line is not None]
+        before = rotated.read_bytes() if rotated.exists() else b""
+        return self._lines(before + self._read_new())
 
-    def _read_rotated(self, rotated: Path) -> bytes:
-        with rotated.open("rb") as file:
-            if os.fstat(file.fileno()).st_ino != self._inode:
-                return b""
-            file.seek(self._offset)
-            return file.read()
+    def read(self) -> list[LogLine]:
+        """What has been written since."""
+        return self._lines(self._read_new())
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _read_new(self) -> bytes:
+        data = self._file.read() if self._file is not None else b""
+        if self._is_replaced():
+            # Written between the read above and the rotation.
+            data += self._file.read() if self._file is not None else b""
+            self.close()
+            self._file = self._path.open("rb")
+            data += self._file.read()
+        return data
+
+    def _is_replaced(self) -> bool:
+        try:
+            current = self._path.stat().st_ino
+        except FileNotFoundError:
+            return False
+        return self._file is None or os.fstat(self._file.fileno()).st_ino != current
+
+    def _lines(self, data: bytes) -> list[LogLine]:
+        *complete, self._rest = (self._rest + data).split(b"\n")
+        return [line for line in map(_parse, complete) if line is not None]
 
 
 def _parse(record: bytes) -> LogLine | None:

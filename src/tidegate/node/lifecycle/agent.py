@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
+from tidegate.node.fields import is_over
 from tidegate.node.lifecycle.directory import PodDirectory
 from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.placement import Placement
@@ -88,8 +89,7 @@ class PodAgent:
         if self._group is None:
             return
         placement: Placement | None = None
-        over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-        if pod["spec"].get("nodeName") and not over:
+        if pod["spec"].get("nodeName") and not is_over(pod):
             placement = self._host.placer.restore(pod)
         worker = PodWorker(self._host, pod, placement)
         uid = uid_of(pod)

@@ -16,6 +16,7 @@ from typing import Any
 
 from tidegate.kube.errors import ApiError, TidegateError
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
+from tidegate.node.fields import part, parts
 from tidegate.node.images.errors import ImageError
 from tidegate.node.images.store import Image
 from tidegate.node.lifecycle import environment
@@ -57,7 +58,6 @@ class ContainerRunner:
 
     async def run(self) -> None:
         """Until it is done for good; when cancelled, the container is left alone."""
-        await self._adopt()
         while True:
             if self._container is None:
                 await self._start()
@@ -84,7 +84,8 @@ class ContainerRunner:
 
     # Adoption
 
-    async def _adopt(self) -> None:
+    async def adopt(self) -> None:
+        """Find again what an earlier control plane has started; before `run`."""
         attempts = self._context.directory.attempts(self._name)
         if not attempts:
             return
@@ -116,9 +117,9 @@ class ContainerRunner:
 
     def _known_status(self, container: Container) -> Object:
         # What was ready stays ready: an adopted pod must not lose its traffic.
-        status: Object = self._context.pod.get("status") or {}
+        status = part(self._context.pod, "status")
         for kind in ("containerStatuses", "initContainerStatuses"):
-            for known in status.get(kind) or ():
+            for known in parts(status, kind):
                 if known.get("containerID") == container.container_id:
                     return known
         return {}
@@ -242,7 +243,7 @@ class ContainerRunner:
         return values
 
     def _make_target(self, values: dict[str, str], working_dir: Path) -> Target:
-        ports: list[Object] = self._spec.get("ports") or []
+        ports = parts(self._spec, "ports")
         names = {str(port["name"]): int(port["containerPort"]) for port in ports if "name" in port}
         return Target(dict(self._context.placement.ports), names, values, working_dir)
 
@@ -339,11 +340,11 @@ class ContainerRunner:
             self._container.signal(signal.SIGKILL)
 
     async def _before_stop(self, grace: float) -> None:
-        hook: Object | None = (self._spec.get("lifecycle") or {}).get("preStop")
+        hook = part(part(self._spec, "lifecycle"), "preStop")
         if not hook or self._target is None or grace <= 0:
             return
         if "sleep" in hook:
-            await self._host.clock.sleep(min(float(hook["sleep"].get("seconds") or 0), grace))
+            await self._host.clock.sleep(min(float(part(hook, "sleep").get("seconds") or 0), grace))
             return
         answer = await check_of(hook, self._target, timeout=grace)()
         if not answer.success:

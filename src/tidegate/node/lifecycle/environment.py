@@ -10,9 +10,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tidegate.kube.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
+from tidegate.node.fields import part
 from tidegate.node.images.manifest import ImagePort
 from tidegate.node.images.store import Image
 from tidegate.node.lifecycle.sources import ConfigError, Sources
@@ -203,5 +203,5 @@ async def _key(reference: Object, kind: str, sources: Sources) -> str | None:
 
 def _resource(container: Object, path: str) -> str:
     group, _, name = path.partition(".")
-    amounts: Mapping[str, Any] = (container.get("resources") or {}).get(group) or {}
+    amounts = part(part(container, "resources"), group)
     return str(amounts.get(name, "0"))

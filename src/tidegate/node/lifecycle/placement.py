@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tidegate.kube.errors import InternalFault, UserError
 from tidegate.kube.objects import Object, annotations_of
+from tidegate.node.fields import part, parts
 from tidegate.node.gpus import GPU_RESOURCE, Gpus
 from tidegate.node.ports import PORTS_ANNOTATION, PortAllocator, ports_annotation, real_ports_of
 from tidegate.node.specs import (
@@ -169,8 +170,8 @@ class Placer:
 def gpus_wanted(pod: Object) -> int:
     """The sum of the containers' GPU limits. Raises UserError when one is no number."""
     total = 0
-    for container in pod["spec"].get("containers") or ():
-        limits = (container.get("resources") or {}).get("limits") or {}
+    for container in parts(pod["spec"], "containers"):
+        limits = part(part(container, "resources"), "limits")
         value = str(limits.get(GPU_RESOURCE, 0))
         if not value.isdigit():
             raise UserError(f"container {container['name']}: {GPU_RESOURCE}: {value!r} is no count")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.objects import Object, conditions_of, with_condition
+from tidegate.node.fields import part, parts
 from tidegate.node.lifecycle.state import ContainerView, Running, State, Terminated
 
 POD_IP = "127.0.0.1"
@@ -60,9 +61,9 @@ def unschedulable_status(pod: Object, message: str, *, now: float) -> Object:
 
 def qos_class(pod: Object) -> str:
     """Guaranteed, Burstable or BestEffort, as Kubernetes defines them."""
-    needs = [container.get("resources") or {} for container in pod["spec"].get("containers") or ()]
-    requests = [need.get("requests") or {} for need in needs]
-    limits = [need.get("limits") or {} for need in needs]
+    needs = [part(container, "resources") for container in parts(pod["spec"], "containers")]
+    requests = [part(need, "requests") for need in needs]
+    limits = [part(need, "limits") for need in needs]
     names = ("cpu", "memory")
     if not any(name in part for part in (*requests, *limits) for name in names):
         return "BestEffort"

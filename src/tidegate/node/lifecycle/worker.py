@@ -1,4 +1,4 @@
-"""The worker of one pod: place, containers, end. It may be cancelled and begun anew at any point."""
+"""The worker of one pod: place, containers, end. It may be cancelled and begun anew anywhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tidegate.kube.clock import rfc3339
 from tidegate.kube.errors import ApiError, NotFound
 from tidegate.kube.objects import Object, is_deleting, name_of, namespace_of, uid_of
 from tidegate.kube.resources import PODS
+from tidegate.node.fields import is_over
 from tidegate.node.images.errors import ImageError
 from tidegate.node.lifecycle.container import ContainerRunner
 from tidegate.node.lifecycle.context import PodContext
@@ -72,7 +73,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Until the pod is gone; when cancelled, its containers are left alone."""
-        if _is_over(self._pod):
+        if is_over(self._pod):
             await self._wait_for_removal()
             return
         if self._placement is None and not await self._unless_deleted(self._bind()):
@@ -82,6 +83,9 @@ class PodWorker:
         self._context = PodContext(self._host, self._pod, self._placement, self._changed)
         await asyncio.to_thread(self._open_directory, self._context.directory, self._placement)
         self._make_runners(self._context)
+        # Before anything may end the pod, for only what is known can be ended.
+        for runner in (*self._init, *self._containers):
+            await runner.adopt()
         self._reporter = reporter = StatusReporter(
             self._host, read=self._read, build=self._status, written=self._context.observe
         )
@@ -314,10 +318,6 @@ def meter_of(record: PodRecord) -> Meter:
 
 def _all_containers(pod: Object) -> list[Object]:
     return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-
-
-def _is_over(pod: Object) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _grace(pod: Object) -> float:

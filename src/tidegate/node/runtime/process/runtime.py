@@ -101,6 +101,7 @@ class ProcessRuntime:
         self._locks: dict[str, asyncio.Lock] = {}
         self._running: dict[Path, ProcessContainer] = {}
         self._changed = asyncio.Event()
+        self._closing = False
 
     async def prepare(self, image: Image) -> None:
         """Have the template of `image` running."""
@@ -175,6 +176,7 @@ class ProcessRuntime:
 
     async def shutdown(self) -> None:
         """End every template, also those that an earlier control plane started."""
+        self._closing = True
         for path in list(self._run_dir.glob("*.sock")):
             warm = self._warm.pop(path.stem, None) or await self._templates.connect(path.stem)
             if warm is not None:
@@ -189,6 +191,8 @@ class ProcessRuntime:
         return await self._running_template(name)
 
     async def _running_template(self, name: str) -> WarmTemplate:
+        if self._closing:
+            raise TemplateLostError(f"template {name} is not started: the node is shutting down")
         async with self._locks.setdefault(name, asyncio.Lock()):
             warm = self._warm.get(name)
             if warm is None or warm.is_lost:

@@ -1,0 +1,190 @@
+"""What the node owes its pods when something of the platform dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.node.images import make_image
+from tests.node.running import (
+    READINESS,
+    Stage,
+    ask,
+    main_of,
+    pid_of,
+    port_of,
+    stage,
+)
+from tidegate.kube.objects import is_condition_true
+from tidegate.kube.resources import PODS
+
+
+@pytest.fixture
+async def theatre(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(tmp_path) as theatre:
+        make_image(theatre.images)
+        yield theatre
+
+
+async def test_pods_outlive_the_control_plane_and_are_adopted(theatre: Stage) -> None:
+    first = theatre.start()
+    await theatre.create("a", container=READINESS)
+    before = await theatre.ready("a")
+    await first.die()
+    assert (await ask(before))["pid"] == pid_of(before)
+
+    unready = asyncio.Event()
+    async with theatre.client.watch(
+        PODS, resource_version=before["metadata"]["resourceVersion"]
+    ) as events:
+
+        async def look() -> None:
+            async for event in events:
+                if not is_condition_true(event.object, "Ready"):
+                    unready.set()
+
+        looking = asyncio.create_task(look())
+        second = theatre.start()
+        await theatre.api.eventually(lambda: any(u.running for u in second.node.usage()))
+        await asyncio.sleep(0.5)
+        looking.cancel()
+    assert not unready.is_set()
+    after = await theatre.get("a")
+    assert pid_of(after) == pid_of(before)
+    assert port_of(after) == port_of(before)
+    assert main_of(after)["restartCount"] == 0
+    [usage] = second.node.usage()
+    assert usage.seconds > 0.5
+    await theatre.delete("a")
+    await theatre.gone("a")
+
+
+async def test_adopted_pods_keep_their_ports_and_new_ones_get_others(theatre: Stage) -> None:
+    first = theatre.start()
+    await theatre.create("a", container=READINESS)
+    before = await theatre.ready("a")
+    await first.die()
+    theatre.start()
+    await theatre.create("b", container=READINESS)
+    assert port_of(await theatre.ready("b")) != port_of(before)
+
+
+async def test_a_pod_that_ended_meanwhile_is_started_again_with_its_exit_known(
+    theatre: Stage,
+) -> None:
+    first = theatre.start()
+    await theatre.create("a", container={**READINESS, "env": [{"name": "EXIT_CODE", "value": "9"}]})
+    before = await theatre.ready("a")
+    await first.die()
+    os.kill(pid_of(before), signal.SIGTERM)
+    theatre.start()
+    after = await theatre.until(
+        "a", lambda p: main_of(p)["restartCount"] == 1 and is_condition_true(p, "Ready")
+    )
+    assert main_of(after)["lastState"]["terminated"]["exitCode"] == 9
+    assert port_of(after) == port_of(before)
+
+
+async def test_a_pod_deleted_meanwhile_is_ended(theatre: Stage) -> None:
+    first = theatre.start()
+    await theatre.create("a", container=READINESS)
+    await theatre.create("b", container=READINESS)
+    graceful, forced = await theatre.ready("a"), await theatre.ready("b")
+    await first.die()
+    await theatre.delete("a")
+    await theatre.delete("b", grace_period_seconds=0)
+    theatre.start()
+    await theatre.gone("a")
+    for pod in (graceful, forced):
+        path = Path(f"/proc/{pid_of(pod)}")
+        await theatre.api.eventually(lambda path=path: not path.exists())
+    directories = theatre.path / "data" / "pods"
+    await theatre.api.eventually(lambda: not list(directories.iterdir()))
+
+
+async def test_pods_outlive_their_template_and_new_ones_get_another(theatre: Stage) -> None:
+    theatre.start()
+    await theatre.create("a", container=READINESS)
+    before = await theatre.ready("a")
+    template = parent_of(pid_of(before))
+    os.kill(template, signal.SIGKILL)
+    assert (await ask(before))["pid"] == pid_of(before)
+    await theatre.create("b", container=READINESS)
+    other = await theatre.ready("b")
+    assert parent_of(pid_of(other)) not in (template, os.getpid())
+    os.kill(pid_of(before), signal.SIGKILL)
+    after = await theatre.until("a", lambda p: main_of(p)["restartCount"] == 1)
+    assert main_of(after)["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+    await theatre.ready("a")
+
+
+async def test_a_killed_pod_is_started_again_at_once(theatre: Stage) -> None:
+    theatre.start()
+    await theatre.create("a", container=READINESS)
+    before = await theatre.ready("a")
+    os.kill(pid_of(before), signal.SIGKILL)
+    after = await theatre.until(
+        "a", lambda p: main_of(p)["restartCount"] == 1 and is_condition_true(p, "Ready"), 5
+    )
+    terminated = main_of(after)["lastState"]["terminated"]
+    assert (terminated["exitCode"], terminated["signal"]) == (137, 9)
+
+
+async def test_template_and_pods_killed_together_leave_a_working_node(theatre: Stage) -> None:
+    first = theatre.start()
+    await theatre.create("a", container=READINESS)
+    before = await theatre.ready("a")
+    template = parent_of(pid_of(before))
+    await first.die()
+    for pid in (template, pid_of(before)):
+        os.kill(pid, signal.SIGKILL)
+    theatre.start()
+    await theatre.until(
+        "a", lambda p: main_of(p)["restartCount"] == 1 and is_condition_true(p, "Ready")
+    )
+
+
+async def test_the_end_of_the_platform_ends_pods_and_templates(theatre: Stage) -> None:
+    control = theatre.start()
+    await theatre.create("a", container=READINESS)
+    pod = await theatre.ready("a")
+    template = parent_of(pid_of(pod))
+    await control.node.stop_pods()
+    await control.die()
+    await theatre.api.eventually(lambda: not Path(f"/proc/{pid_of(pod)}").exists())
+    await theatre.api.eventually(lambda: not is_running(template))
+    assert not any(usage.running for usage in control.node.usage())
+    second = theatre.start()
+    await theatre.until(
+        "a", lambda p: main_of(p)["restartCount"] == 1 and is_condition_true(p, "Ready")
+    )
+    [running, ended] = second.node.usage()
+    assert running.running
+    assert running.started >= ended.started + ended.seconds
+
+
+async def test_a_second_start_is_warm(theatre: Stage) -> None:
+    theatre.start()
+    await theatre.create("a", container=READINESS)
+    pod = await theatre.ready("a")
+    template = parent_of(pid_of(pod))
+    await theatre.delete("a")
+    await theatre.gone("a")
+    await theatre.create("b", container=READINESS)
+    assert parent_of(pid_of(await theatre.ready("b"))) == template
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
