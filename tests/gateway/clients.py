@@ -63,6 +63,8 @@ class Request:
 
     def leave(self, *, reset: bool) -> None:
         """Close the connection: orderly, or with a reset."""
+        if self._writer.transport.is_closing():
+            return
         if reset:
             raw = self._writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -24,6 +24,14 @@ class CountingPod:
         self.most = 0
         self.seen: list[str] = []
         self.connections: set[asyncio.StreamWriter] = set()
+        self.server: asyncio.Server
+
+    def die(self) -> None:
+        """Close everything at once, as a killed program does."""
+        self.server.close()
+        for writer in list(self.connections):
+            with contextlib.suppress(RuntimeError):
+                writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections.add(writer)
@@ -74,15 +82,12 @@ class CountingPod:
 async def running_pod(name: str) -> AsyncIterator[CountingPod]:
     """A pod on a port of its own; at the end it breaks off what it has."""
     pod = CountingPod(name)
-    server = await asyncio.start_server(pod.serve, "127.0.0.1", 0)
-    pod.port = server.sockets[0].getsockname()[1]
+    pod.server = await asyncio.start_server(pod.serve, "127.0.0.1", 0)
+    pod.port = pod.server.sockets[0].getsockname()[1]
     try:
         yield pod
     finally:
-        server.close()
-        for writer in list(pod.connections):
-            with contextlib.suppress(RuntimeError):
-                writer.transport.abort()
+        pod.die()
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

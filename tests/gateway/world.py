@@ -200,7 +200,13 @@ class World:
         return await fetch(self.port, f"{service}.default.localhost", path, **options)
 
     async def send(self, service: str, path: str = "/headers", **options: Any) -> Request:
-        return await send(self.port, f"{service}.default.localhost", path, **options)
+        request = await send(self.port, f"{service}.default.localhost", path, **options)
+        self._stack.callback(request.leave, reset=True)
+        return request
+
+    async def working(self, *pods: CountingPod, requests: int = 1) -> None:
+        """Wait until each of the pods works on so many requests."""
+        await self.api.eventually(lambda: all(pod.active == requests for pod in pods))
 
     async def demand(self, revision: str, **wanted: int) -> None:
         """Wait until the revision's demand has these numbers."""
@@ -218,7 +224,8 @@ class World:
 async def running_gateway(directory: Path, **options: Any) -> AsyncIterator[World]:
     """A gateway on an API of its own; HAProxy is ended with it."""
     small = {"limited_slots": 8, "unlimited_slots": 8, "stages": 16, "threads": 2}
-    settings = GatewaySettings(data_dir=directory, port=free_port(), **{**small, **options})
+    chosen = {"port": free_port(), **small, **options}
+    settings = GatewaySettings(data_dir=directory, **chosen)
     async with running_api(directory) as api, AsyncExitStack() as stack:
         world = World(api, settings, stack)
         await world.start()

@@ -23,6 +23,8 @@ _MOST_CLIENTS = 50_000
 _SPARE_FILES = 200
 # A held request of a limited revision passes three frontends: clients', the park's, the pods'.
 _STAGES = 3
+# How long a request stays bound to a pod that is busy for somebody who has left.
+_STAGE_QUEUE_MS = 25
 
 _UNAVAILABLE = (
     "HTTP/1.1 425 Too Early\r\nTidegate-Unavailable: pod\r\nContent-Length: 0\r\n"
@@ -112,6 +114,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         "stages": stages,
         "max_queued": settings.max_queued,
         "hold_seconds": settings.hold_seconds,
+        "stage_queue_ms": _STAGE_QUEUE_MS,
         **{name: getattr(paths, name) for name in _PATHS},
     }
     compiled = environment.from_string(template)

@@ -1,0 +1,179 @@
+"""What clients and pods see of a request's way: hosts, headers, splits, sessions, limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from tests.gateway.clients import fetch
+from tests.gateway.world import World
+
+AFFINITY = {
+    "serving.knative.dev.alibabacloud/affinity": "cookie",
+    "serving.knative.dev.alibabacloud/cookie-name": "sd",
+    "serving.knative.dev.alibabacloud/cookie-timeout": "1800",
+}
+
+
+async def test_an_unknown_host_is_named(world: World) -> None:
+    answer = await fetch(world.port, 'no"such.example:80')
+    assert answer.status == 404
+    assert answer.json()["message"] == 'no service answers to host "no"such.example:80"'
+
+
+@pytest.mark.parametrize(
+    "host", ["echo.default.localhost", "Echo.Default.LOCALHOST", "echo.default.localhost:8080"]
+)
+async def test_hosts_match_without_case_and_port(world: World, host: str) -> None:
+    await world.service("echo")
+    assert (await fetch(world.port, host)).status == 200
+
+
+async def test_pods_get_the_headers_they_may_count_on_and_no_forged_ones(world: World) -> None:
+    await world.service("echo")
+    forged = {
+        "K-Network-Hash": "x",
+        "Knative-Serving-Revision": "x",
+        "Tidegate-Pod": "x",
+        "X-Forwarded-For": "10.0.0.1",
+    }
+
+    answer = await world.fetch("echo", headers=forged)
+
+    got = answer.json()["headers"]
+    assert got["host"] == "echo.default.localhost"
+    assert got["x-forwarded-for"] == "10.0.0.1, 127.0.0.1"
+    assert got["x-forwarded-proto"] == "http"
+    assert got["forwarded"] == 'for="127.0.0.1";host="echo.default.localhost";proto=http'
+    assert got["knative-serving-revision"] == "echo-00001"
+    assert got["knative-serving-namespace"] == "default"
+    assert len(got["x-request-id"]) == 36
+    assert "k-network-hash" not in got
+    assert "tidegate-pod" not in got
+    assert answer.headers["tidegate-pod"] == "echo-a"
+    assert answer.headers["tidegate-queued-ms"] == "0"
+
+
+async def test_queued_milliseconds_are_told(world: World) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    first = await world.send("sd", "/work?ms=300")
+    await world.working(pod)
+    second = await world.send("sd", "/work?ms=1")
+    assert int((await first.answer()).headers["tidegate-queued-ms"]) < 50
+    assert 100 < int((await second.answer()).headers["tidegate-queued-ms"]) < 400
+
+
+async def test_traffic_splits_by_percent_and_follows_at_once(world: World) -> None:
+    await world.revision("sd-00001")
+    await world.revision("sd-00002")
+    await world.pod("sd-00001", "old")
+    await world.pod("sd-00002", "new")
+    await world.route("sd", {"sd-00001": 80, "sd-00002": 20}, tags={"next": "sd-00002"})
+
+    got = Counter([(await world.fetch("sd")).pod for _ in range(400)])
+    assert 40 <= got["new"] <= 120
+    tagged = await fetch(world.port, "next-sd.default.localhost")
+    assert tagged.pod == "new"
+
+    await world.route("sd", {"sd-00001": 0, "sd-00002": 100})
+    assert {(await world.fetch("sd")).pod for _ in range(30)} == {"new"}
+    assert (await fetch(world.port, "next-sd.default.localhost")).status == 404
+
+
+async def test_a_session_stays_with_its_pod_and_moves_on_when_it_is_gone(world: World) -> None:
+    await world.revision("sd-00001", limit=1)
+    pods = {name: await world.pod("sd-00001", name) for name in ("a", "b", "c")}
+    await world.route("sd", {"sd-00001": 100}, annotations=AFFINITY)
+    await world.in_rotation("sd-00001", 3)
+
+    first = await world.fetch("sd")
+    cookie = first.headers["set-cookie"]
+    assert cookie.startswith("sd=")
+    assert "Max-Age=1800" in cookie
+    session = {"Cookie": f"theme=dark; {cookie.partition(';')[0]}; x=y"}
+    for _ in range(6):
+        assert (await world.fetch("sd", headers=session)).pod == first.pod
+
+    await world.endpoint("sd-00001", pods[first.pod], ready=False)
+    await world.in_rotation("sd-00001", 2)
+    moved = await world.fetch("sd", headers=session)
+    assert moved.status == 200
+    assert moved.pod != first.pod
+    assert moved.pod in moved.headers["set-cookie"]
+
+
+async def test_a_session_waits_for_its_busy_pod(world: World) -> None:
+    await world.revision("sd-00001", limit=1)
+    await world.pod("sd-00001", "a")
+    await world.pod("sd-00001", "b")
+    await world.route("sd", {"sd-00001": 100}, annotations=AFFINITY)
+    await world.in_rotation("sd-00001", 2)
+    first = await world.fetch("sd")
+    session = {"Cookie": first.headers["set-cookie"].partition(";")[0]}
+
+    requests = [await world.send("sd", "/work?ms=50", headers=session) for _ in range(3)]
+
+    assert {(await request.answer()).pod for request in requests} == {first.pod}
+
+
+async def test_a_silent_pod_gives_504_and_a_stream_goes_on(world: World) -> None:
+    await world.revision("sd-00001", limit=1, timeoutSeconds=1)
+    pod = await world.pod("sd-00001", "sd-a")
+    await world.route("sd", {"sd-00001": 100})
+
+    stream = await world.fetch("sd", "/stream?chunks=6&ms=300")
+    assert stream.status == 200
+    assert stream.body == b"data" * 6
+    silent = await world.fetch("sd", "/work?ms=1800")
+    assert silent.status == 504
+    assert "time limit" in silent.json()["message"]
+    assert (await world.fetch("sd")).status == 200
+    assert pod.most == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: echo.default.localhost\r\nA: " + b"x" * 20000, 400),
+        (b"GET /\x00 HTTP/1.1\r\nHost: echo.default.localhost", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b", 400),
+        (
+            b"POST / HTTP/1.1\r\nHost: echo.default.localhost\r\nContent-Length: 5\r\n"
+            b"Content-Length: 6",
+            400,
+        ),
+        (b"POST / HTTP/1.1\r\nHost: echo.default.localhost\r\nContent-Length: -1", 400),
+        (b"GET / HTTP/1.1\r\nHost: echo.default.localhost\r\nbad header: x", 400),
+    ],
+    ids=["oversized", "nul", "two-hosts", "two-lengths", "negative", "space-in-name"],
+)
+async def test_malformed_requests_are_refused_before_any_pod(
+    world: World, text: bytes, status: int
+) -> None:
+    (pod,) = await world.service("echo")
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(text + b"\r\n\r\n")
+    line = await asyncio.wait_for(reader.readline(), 5)
+    writer.transport.abort()
+    assert int(line.split()[1]) == status
+    assert pod.seen == []
+
+
+async def test_too_many_waiting_requests_are_refused_and_told_when_to_come_back(
+    world: World,
+) -> None:
+    await world.revision("sd-00001", limit=1, annotations={"tidegate.dev/max-queued": "3"})
+    await world.pod("sd-00001", "sd-a")
+    await world.route("sd", {"sd-00001": 100})
+    await world.in_rotation("sd-00001", 1)
+    requests = [await world.send("sd", "/work?ms=150") for _ in range(4)]
+    await world.demand("sd-00001", in_flight=1, queued=3)
+
+    refused = await world.fetch("sd")
+
+    assert refused.status == 503
+    assert refused.headers["retry-after"] == "1"
+    assert "default/sd-00001" in refused.json()["message"]
+    assert {(await request.answer()).status for request in requests} == {200}

@@ -1,0 +1,85 @@
+"""The agent dies, HAProxy dies: what goes on, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.world import World, running_gateway
+from tidegate.kube.errors import UserError
+
+
+async def test_an_agent_takes_over_the_proxy_with_its_requests(world: World) -> None:
+    pods = await world.service("sd", limit=1, pods=2)
+    before = world.gateway._plane.process.pid
+    requests = [await world.send("sd", "/work?ms=600") for _ in range(4)]
+    await world.demand("sd-00001", in_flight=2, queued=2)
+
+    await world.end_agent()
+    requests.append(await world.send("sd", "/work?ms=1"))
+    await world.start()
+
+    assert world.gateway._plane.process.pid == before
+    await world.demand("sd-00001", in_flight=2, queued=3)
+    assert {(await request.answer()).status for request in requests} == {200}
+    assert [pod.most for pod in pods] == [1, 1]
+
+
+async def test_an_agent_that_comes_back_sees_what_changed_meanwhile(world: World) -> None:
+    first, second = await world.service("sd", limit=1, pods=2)
+    await world.end_agent()
+
+    await world.endpoint("sd-00001", first, gone=True)
+    await world.route("other", {"sd-00001": 100}, wait=False)
+    await world.start()
+
+    assert {(await world.fetch("sd")).pod for _ in range(4)} == {second.name}
+    assert (await world.fetch("other")).status == 200
+
+
+async def test_a_proxy_that_was_killed_is_back_within_a_second(world: World) -> None:
+    pods = await world.service("sd", limit=1, pods=2)
+    await world.service("echo", pods=1)
+    killed = world.gateway._plane.process.pid
+
+    start = time.monotonic()
+    os.kill(killed, signal.SIGKILL)
+    while True:
+        try:
+            assert (await world.fetch("sd")).status == 200
+            break
+        except (ConnectionError, asyncio.IncompleteReadError):
+            await asyncio.sleep(0.01)
+    assert time.monotonic() - start < 1.0
+
+    assert world.gateway._plane.process.pid != killed
+    answers = await asyncio.gather(*(world.fetch("sd", "/work?ms=5") for _ in range(20)))
+    assert [answer.status for answer in answers] == [200] * 20
+    assert [pod.most for pod in pods] == [1, 1]
+    assert (await world.fetch("echo")).status == 200
+
+
+async def test_stopping_the_proxy_leaves_no_process(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path) as world:
+        pid = world.gateway._plane.process.pid
+        await world.end_agent()
+        assert Path(f"/proc/{pid}").exists()
+        await world.gateway.stop_proxy()
+        with pytest.raises(ConnectionError):
+            await world.fetch("sd")
+
+
+async def test_a_busy_port_is_said(tmp_path: Path, world: World) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running_gateway(tmp_path / "other", port=world.port):
+            pass
+    first = caught.value
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, UserError)
+    assert str(world.port) in str(first)
