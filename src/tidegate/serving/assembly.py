@@ -22,10 +22,10 @@ def build(context: Context, *, settings: ServingSettings) -> list[Runnable]:
     recorder = EventRecorder(context.client, "serving-controller", clock=context.clock)
     return [
         config,
-        ServiceReconciler(context).controller(),
+        ServiceReconciler(context, recorder).controller(),
         ConfigurationReconciler(context, recorder).controller(),
         RevisionReconciler(context, config).controller(),
-        RouteReconciler(context, config, settings).controller(),
+        RouteReconciler(context, config, settings, recorder).controller(),
         Labeler(context).controller(),
         RevisionCollector(context, config).controller(),
         DomainMappingReconciler(context, config, settings).controller(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from tidegate.kube.client import Client
+from tidegate.kube.events import EventRecorder
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import (
     Object,
@@ -31,18 +32,22 @@ class Children:
     Args:
         client: writes.
         informer: reads; of the children's kind.
+        recorder: tells the owner's events of children created; None keeps silent.
     """
 
-    def __init__(self, client: Client, informer: Informer) -> None:
+    def __init__(
+        self, client: Client, informer: Informer, *, recorder: EventRecorder | None = None
+    ) -> None:
         self._client = client
         self._informer = informer
+        self._recorder = recorder
         self._resource: Resource = informer.resource
 
     async def ensure_exact(self, owner: Object, desired: Object) -> Object:
         """Make labels, annotations and spec exactly as desired. Raises NotOwnedError."""
         live = self._live(owner, desired)
         if live is None:
-            return await self._client.create(self._resource, desired)
+            return await self._create(owner, desired)
         wanted = _metadata(desired)
         current = _metadata(live)
         if live.get("spec") == desired["spec"] and current == wanted:
@@ -62,7 +67,7 @@ class Children:
         """
         live = self._live(owner, desired)
         if live is None:
-            return await self._client.create(self._resource, desired)
+            return await self._create(owner, desired)
         spec = {key: value for key, value in desired["spec"].items() if key not in keep}
         wanted = {"metadata": _metadata(desired), "spec": spec}
         if covers(live, wanted):
@@ -78,6 +83,13 @@ class Children:
         live = self._informer.get(name, namespace_of(owner))
         if live is not None and is_controlled_by(live, owner):
             await self._client.delete(self._resource, name, namespace=namespace_of(owner))
+
+    async def _create(self, owner: Object, desired: Object) -> Object:
+        created = await self._client.create(self._resource, desired)
+        if self._recorder is not None:
+            message = f'Created {self._resource.kind} "{name_of(created)}"'
+            await self._recorder.normal(owner, "Created", message)
+        return created
 
     def _live(self, owner: Object, desired: Object) -> Object | None:
         live = self._informer.get(name_of(desired), namespace_of(desired))

@@ -13,13 +13,14 @@ from tidegate.kube.objects import (
     is_deleting,
     key_of,
     labels_of,
+    name_of,
     namespace_of,
 )
 from tidegate.kube.resources import DEPLOYMENTS, PODS, SERVICES
 from tidegate.serving.children import Children, NotOwnedError, write_status
 from tidegate.serving.conditions import Verdict, conditions, false, unknown
 from tidegate.serving.config import ConfigStore
-from tidegate.serving.deployment import make_deployment
+from tidegate.serving.deployment import deployment_name, make_deployment
 from tidegate.serving.revision_children import make_pod_autoscaler, make_services
 from tidegate.serving.revision_status import (
     ACTIVE,
@@ -98,7 +99,7 @@ class RevisionReconciler:
         settings = self._config.current
         try:
             deployment = await self._deployment_children.ensure_covers(
-                revision, make_deployment(revision, settings), keep=("replicas", "selector")
+                revision, self._desired_deployment(revision), keep=("replicas", "selector")
             )
             pod_autoscaler = await self._autoscaler_children.ensure_covers(
                 revision, make_pod_autoscaler(revision, settings)
@@ -122,3 +123,12 @@ class RevisionReconciler:
                 ignore_unschedulable=settings.deployment.pod_is_always_schedulable,
             )
         )
+
+    def _desired_deployment(self, revision: Object) -> Object:
+        desired = make_deployment(revision, self._config.current)
+        name = deployment_name(name_of(revision))
+        live = self._deployments.get(name, namespace_of(revision))
+        if live is not None:
+            # An annotation put on a living Revision must not restart its pods.
+            desired["spec"]["template"]["metadata"] = live["spec"]["template"]["metadata"]
+        return desired

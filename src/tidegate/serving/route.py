@@ -9,6 +9,7 @@ from tidegate.apis.durations import parse_duration
 from tidegate.apis.fields import items, part
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
+from tidegate.kube.events import EventRecorder
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import (
     Key,
@@ -83,7 +84,13 @@ def ingress_verdict(ingress: Object) -> Verdict:
 class RouteReconciler:
     """Brings one Route in line."""
 
-    def __init__(self, context: Context, config: ConfigStore, settings: ServingSettings) -> None:
+    def __init__(
+        self,
+        context: Context,
+        config: ConfigStore,
+        settings: ServingSettings,
+        recorder: EventRecorder,
+    ) -> None:
         self._client = context.client
         self._clock = context.clock
         self._config = config
@@ -97,7 +104,7 @@ class RouteReconciler:
         self._public_ingresses = informers.of(INGRESSES)
         self._services = informers.of(SERVICES)
         self._services.add_index("route", route_index)
-        self._ingress_children = Children(context.client, self._ingresses)
+        self._ingress_children = Children(context.client, self._ingresses, recorder=recorder)
         self._public_children = Children(context.client, self._public_ingresses)
         self._service_children = Children(context.client, self._services)
 

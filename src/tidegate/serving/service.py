@@ -6,6 +6,7 @@ from tidegate.apis import serving
 from tidegate.apis.fields import items, part
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
+from tidegate.kube.events import EventRecorder
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -82,15 +83,17 @@ def _metadata(service: Object, annotations: dict[str, str]) -> Object:
 class ServiceReconciler:
     """Brings one Service in line."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, recorder: EventRecorder) -> None:
         self._client = context.client
         self._clock = context.clock
         self._services = context.informers.of(serving.SERVICES)
         self._configurations = context.informers.of(serving.CONFIGURATIONS)
         self._routes = context.informers.of(serving.ROUTES)
         self._revisions = context.informers.of(serving.REVISIONS)
-        self._configuration_children = Children(context.client, self._configurations)
-        self._route_children = Children(context.client, self._routes)
+        self._configuration_children = Children(
+            context.client, self._configurations, recorder=recorder
+        )
+        self._route_children = Children(context.client, self._routes, recorder=recorder)
 
     def controller(self) -> Controller:
         """Runs this reconciler on every change that concerns a Service."""
