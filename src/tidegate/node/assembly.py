@@ -27,6 +27,7 @@ from tidegate.node.logs import LogSource
 from tidegate.node.meter import Ledger, PodUsage
 from tidegate.node.ports import PortAllocator
 from tidegate.node.runtime.process.runtime import ProcessRuntime
+from tidegate.node.service_proxy.controller import ServiceProxy
 from tidegate.node.specs import load_table
 
 
@@ -101,6 +102,7 @@ class Node:
             ca_file=settings.ca_file,
         )
         self._agent = PodAgent(self._host, pods)
+        self._service_proxy = ServiceProxy(context, bind=settings.bind)
         self.logs = LogSource(settings.data_dir, pods, clock=clock)
 
     async def run(self) -> None:
@@ -121,6 +123,7 @@ class Node:
             group.create_task(self._ledger.run())
             group.create_task(self._runtime.run())
             group.create_task(self._agent.run())
+            group.create_task(self._service_proxy.run())
 
     def usage(self) -> list[PodUsage]:
         """Seconds and cost of the pods: running ones, then those that ended last."""

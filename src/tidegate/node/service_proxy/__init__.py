@@ -1,0 +1,1 @@
+"""What kube-proxy and a cloud's load balancer do, for one machine: Services that answer."""
