@@ -146,6 +146,25 @@ def test_failures(observed: Observed, kind: str, reason: str, message: str) -> N
     assert verdicts(observed)[kind] == false(reason, message)
 
 
+def test_a_failure_outlives_the_pods_that_showed_it() -> None:
+    failed = false("ExitCode1", "Container failed with: no model")
+    timed_out = autoscaler(("Active", "False", "TimedOut"))
+    observed = Observed(
+        deployment(replicas=0), timed_out, (), previous={"ContainerHealthy": failed}
+    )
+    found = verdicts(observed)
+    assert found["ContainerHealthy"] == failed
+    assert found["ResourcesAvailable"].reason == "ProgressDeadlineExceeded"
+
+
+def test_a_failure_ends_when_a_pod_does_better() -> None:
+    failed = false("ImagePullBackOff", "no image")
+    observed = Observed(
+        deployment(), autoscaler(), (pod(),), previous={"ResourcesAvailable": failed}
+    )
+    assert verdicts(observed)["ResourcesAvailable"] == DEPLOYING
+
+
 def test_one_crash_among_available_pods_is_no_failure() -> None:
     crashed = pod(containerStatuses=[{"state": {"terminated": {"exitCode": 1}}}])
     found = verdicts(Observed(deployment(2, 1), INITIALIZED, (crashed,)))

@@ -18,7 +18,7 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import DEPLOYMENTS, PODS, SERVICES
 from tidegate.serving.children import Children, NotOwnedError, write_status
-from tidegate.serving.conditions import Verdict, conditions, false, unknown
+from tidegate.serving.conditions import Verdict, conditions, false, unknown, verdict_of
 from tidegate.serving.config import ConfigStore
 from tidegate.serving.deployment import deployment_name, make_deployment
 from tidegate.serving.revision_children import make_pod_autoscaler, make_services
@@ -121,6 +121,7 @@ class RevisionReconciler:
                 pod_autoscaler,
                 pods,
                 ignore_unschedulable=settings.deployment.pod_is_always_schedulable,
+                previous={kind: verdict_of(revision, kind) for kind in _DEPENDANTS},
             )
         )
 

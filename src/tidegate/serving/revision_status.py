@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tidegate.apis.fields import items, part
 from tidegate.kube.objects import Object, condition_of, name_of
@@ -41,19 +42,21 @@ class Observed:
         pod_autoscaler: its PodAutoscaler.
         pods: its pods.
         ignore_unschedulable: pods that no node takes yet are no failure.
+        previous: the verdicts of the last time, by condition.
     """
 
     deployment: Object
     pod_autoscaler: Object
     pods: tuple[Object, ...]
     ignore_unschedulable: bool = False
+    previous: Mapping[str, Verdict] = field(default_factory=dict[str, Verdict])
 
 
 def verdicts(observed: Observed) -> dict[str, Verdict]:
     """The three conditions of a Revision besides Ready."""
     initialized = verdict_of(observed.pod_autoscaler, "ScaleTargetInitialized").status == "True"
-    resources = TRUE if initialized else _DEPLOYING
-    container = TRUE if initialized else _DEPLOYING
+    resources = TRUE if initialized else _never_ready(observed, RESOURCES_AVAILABLE)
+    container = TRUE if initialized else _never_ready(observed, CONTAINER_HEALTHY)
     if _has_no_available_pod(observed.deployment):
         resources = _resource_failure(observed) or resources
         container = _container_failure(observed.pods) or container
@@ -95,6 +98,21 @@ def container_digests(revision: Object, pods: tuple[Object, ...], kind: str) -> 
     return result
 
 
+def _never_ready(observed: Observed, kind: str) -> Verdict:
+    """The verdict on a Revision that has not had its pods yet.
+
+    One that failed stays so when its pods are taken away: they were its only witnesses.
+    """
+    before = observed.previous.get(kind)
+    if before is not None and before.status == "False" and not observed.pods:
+        return before
+    active = verdict_of(observed.pod_autoscaler, ACTIVE)
+    timed_out = active.status == "False" and active.reason == "TimedOut"
+    if timed_out and kind == RESOURCES_AVAILABLE:
+        return false("ProgressDeadlineExceeded", "Initial scale was never achieved")
+    return _DEPLOYING
+
+
 def _has_no_available_pod(deployment: Object) -> bool:
     wanted = part(deployment, "spec").get("replicas", 1)
     return bool(wanted) and not part(deployment, "status").get("availableReplicas")
@@ -119,9 +137,6 @@ def _resource_failure(observed: Observed) -> Verdict | None:
     if progressing is not None and timed_out:
         reason = progressing.get("reason") or "ProgressDeadlineExceeded"
         return false(reason, progressing.get("message") or "")
-    active = verdict_of(observed.pod_autoscaler, "Active")
-    if active.status == "False" and active.reason == "TimedOut":
-        return false("ProgressDeadlineExceeded", "Initial scale was never achieved")
     return None
 
 
