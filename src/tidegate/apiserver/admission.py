@@ -10,7 +10,7 @@ from tidegate.apiserver.registry import metadata
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
-from tidegate.apiserver.registry.structure import check_structure
+from tidegate.apiserver.registry.structure import StructureChecks
 from tidegate.apiserver.requests import RequestContext
 from tidegate.apiserver.view import StoreView
 from tidegate.kube.clock import Clock, rfc3339
@@ -24,7 +24,7 @@ class Admission:
     """Prepares objects for the store; owns what it is given and changes it in place."""
 
     def __init__(self, registry: Registry, view: StoreView, clock: Clock) -> None:
-        self._registry = registry
+        self._structure = StructureChecks(registry)
         self._view = view
         self._clock = clock
 
@@ -39,7 +39,7 @@ class Admission:
             BadRequest: it is another kind, a type is wrong, or in strict mode a field unknown.
         """
         set_type(spec, obj)
-        check_structure(self._registry, spec, obj, context)
+        self._structure.check(spec, obj, context)
         return obj
 
     def create(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tidegate.apiserver.options import DeleteOptions
 from tidegate.apiserver.refusals import conflict
 from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.values import section, strings
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object, is_deleting, name_of, resource_version_of, uid_of
@@ -67,7 +68,7 @@ def begin_delete(spec: KindSpec, old: Object, options: DeleteOptions, now: float
     else:
         _mark(spec, metadata, now, grace)
         if spec.resource == NAMESPACES:
-            obj["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+            obj["status"] = {**section(old, "status"), "phase": "Terminating"}
     return Outcome(obj, is_finished(spec, obj))
 
 
@@ -77,7 +78,7 @@ def is_finished(spec: KindSpec, obj: Object) -> bool:
     if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
         return False
     if spec.resource == NAMESPACES:
-        return not (obj.get("spec") or {}).get("finalizers")
+        return not section(obj, "spec").get("finalizers")
     return not metadata.get("deletionGracePeriodSeconds")
 
 
@@ -91,7 +92,7 @@ def _mark(spec: KindSpec, metadata: Object, now: float, grace: int) -> None:
 def _set_finalizers(metadata: Object, propagation: str) -> None:
     if not propagation:
         return
-    finalizers = [f for f in metadata.get("finalizers") or [] if f not in (FOREGROUND, ORPHAN)]
+    finalizers = [f for f in strings(metadata.get("finalizers")) if f not in (FOREGROUND, ORPHAN)]
     if propagation == "Foreground":
         finalizers.append(FOREGROUND)
     elif propagation == "Orphan":
@@ -106,7 +107,7 @@ def _grace(spec: KindSpec, old: Object, options: DeleteOptions) -> int:
     if spec.resource != PODS:
         return 0
     pod_spec: Object = old.get("spec") or {}
-    phase = (old.get("status") or {}).get("phase")
+    phase = section(old, "status").get("phase")
     if not pod_spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return 0
     if options.grace_period_seconds is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from tidegate.apiserver.registry.spec import ScaleSpec
+from tidegate.apiserver.values import section
 from tidegate.kube.errors import BadRequest, Cause, Invalid
 from tidegate.kube.objects import Object
 
@@ -33,7 +34,7 @@ def with_scale(scale: ScaleSpec, obj: Object, wanted: Object) -> Object:
         BadRequest: it is no Scale.
         Invalid: the number is negative.
     """
-    replicas = (wanted.get("spec") or {}).get("replicas", 0)
+    replicas = section(wanted, "spec").get("replicas", 0)
     if wanted.get("kind", "Scale") != "Scale" or type(replicas) is not int:
         raise BadRequest("the body must be a Scale with an integer spec.replicas")
     if replicas < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.apiserver.refusals import conflict
+from tidegate.apiserver.values import section, strings
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object, conditions_of, name_of, with_condition
 from tidegate.kube.resources import PODS
@@ -15,10 +16,10 @@ def bind_pod(pod: Object, binding: Object, *, now: str) -> Object:
         BadRequest: the Binding names no node.
         Conflict: the pod is assigned already.
     """
-    node = (binding.get("target") or {}).get("name")
+    node = section(binding, "target").get("name")
     if not node:
         raise BadRequest("target.name: Required value: the node to bind the pod to")
-    assigned = (pod.get("spec") or {}).get("nodeName")
+    assigned = section(pod, "spec").get("nodeName")
     if assigned:
         raise conflict(PODS, name_of(pod), f"pod {name_of(pod)} is already assigned to {assigned}")
     scheduled = {"type": "PodScheduled", "status": "True"}
@@ -27,15 +28,15 @@ def bind_pod(pod: Object, binding: Object, *, now: str) -> Object:
     return {
         **pod,
         "metadata": dict(pod["metadata"]),
-        "spec": {**(pod.get("spec") or {}), "nodeName": node},
+        "spec": {**section(pod, "spec"), "nodeName": node},
         "status": {**status, "conditions": conditions},
     }
 
 
 def finalize_namespace(sent: Object, namespace: Object) -> Object:
     """The namespace with the `spec.finalizers` that were sent."""
-    finalizers = (sent.get("spec") or {}).get("finalizers") or []
-    spec = {**(namespace.get("spec") or {}), "finalizers": finalizers}
+    finalizers = strings(section(sent, "spec").get("finalizers"))
+    spec = {**section(namespace, "spec"), "finalizers": finalizers}
     if not finalizers:
         del spec["finalizers"]
     return {**namespace, "metadata": dict(namespace["metadata"]), "spec": spec}

@@ -6,9 +6,12 @@ from typing import Any
 
 from tidegate.apiserver.patch.json_patch import json_patch
 from tidegate.apiserver.patch.merge import merge_patch
+from tidegate.apiserver.patch.strategic import strategic_merge
+from tidegate.apiserver.registry.navigation import root_place
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
+from tidegate.apiserver.values import mapping
 from tidegate.kube.client import PatchType
 from tidegate.kube.errors import BadRequest, UnsupportedMediaType
 from tidegate.kube.objects import Object, thaw
@@ -37,8 +40,15 @@ def apply_patch(
         raise BadRequest("error decoding patch: must be an object")
     elif patch_type is PatchType.MERGE:
         result = merge_patch(target, patch)
+    elif patch_type is PatchType.STRATEGIC and spec.strategic and subresource != "scale":
+        result = strategic_merge(target or {}, mapping(patch), root_place(registry, spec))
+    elif patch_type is PatchType.STRATEGIC and subresource == "scale":
+        result = merge_patch(target, patch)
     else:
-        raise UnsupportedMediaType(f"patches of type {patch_type} are not supported here")
+        raise UnsupportedMediaType(
+            f"the body of the request was in an unknown format - {patch_type} is not supported for"
+            f" {spec.resource.qualified}"
+        )
     if not isinstance(result, dict):
         raise BadRequest("the patch does not leave an object")
     return thaw(result)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from tidegate.apis.kinds import KindDefinition
+from tidegate.apis.registry import KINDS
 from tidegate.apiserver.registry.kinds.builtin import BUILTIN_KINDS
 from tidegate.apiserver.registry.registry import Registry
+from tidegate.apiserver.registry.schemas.builtin import builtin_definitions
 from tidegate.apiserver.registry.spec import KindSpec
 
 
 def default_registry() -> Registry:
     """A registry with every built-in kind."""
-    registry = Registry(BUILTIN_KINDS)
-    for definition in _own_kinds():
+    registry = Registry(BUILTIN_KINDS, builtin_definitions())
+    for definition in KINDS:
         registry.add(spec_from_definition(definition))
     return registry
 
@@ -33,11 +35,3 @@ def spec_from_definition(definition: KindDefinition) -> KindSpec:
 def schema_group(group: str) -> str:
     """`serving.knative.dev` -> `dev.knative.serving`, as schemas of custom kinds are named."""
     return ".".join(reversed(group.split(".")))
-
-
-def _own_kinds() -> tuple[KindDefinition, ...]:
-    try:
-        from tidegate.apis.registry import KINDS
-    except ImportError:
-        return ()
-    return KINDS
