@@ -71,12 +71,16 @@ class AuditLog:
 
     async def run(self) -> None:
         """Write what is recorded until cancelled, and then what is left."""
+        writing: asyncio.Future[None] | None = None
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await asyncio.to_thread(self._write, self._take())
+                writing = asyncio.ensure_future(asyncio.to_thread(self._write, self._take()))
+                await asyncio.shield(writing)
         finally:
+            if writing is not None:
+                await writing
             self._write(self._take())
 
     def _take(self) -> bytes:

@@ -167,8 +167,8 @@ class Exchange:
         headers: list[tuple[bytes, bytes]] = []
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % error.retry_after))
-        if not self._body_read and self.method in ("POST", "PUT", "PATCH"):
-            # What is left of the body would be read as the next request.
+        if not self._body_read and "expect" in self.headers:
+            # The client may now send its body or not: what comes next cannot be told.
             headers.append((b"connection", b"close"))
         await self.reply((orjson.dumps(error.status()),), code=error.code, headers=headers)
 

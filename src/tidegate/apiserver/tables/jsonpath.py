@@ -65,8 +65,8 @@ def _step(match: re.Match[str]) -> Step:
         return _at(int(match["index"]))
     if match["path"] is not None:
         return _where(compile_path(match["path"]), match["op"], match["value"])
-    quoted = match["single"] if match["single"] is not None else match["double"]
-    name = quoted if quoted is not None else re.sub(r"\\(.)", r"\1", match["field"])
+    names = (match["single"], match["double"], match["field"])
+    name = re.sub(r"\\(.)", r"\1", next(name for name in names if name is not None))
     return _member(name)
 
 
