@@ -234,10 +234,11 @@ def _part_roles() -> Iterable[Object]:
     yield _role(
         "system:node",
         _rule(("",), ("nodes",), ("create", *_READ, *_CHANGE)),
-        _rule(("",), ("nodes/status", "pods/status"), _CHANGE),
+        _rule(("",), ("nodes/status", "pods/status", "services/status"), _CHANGE),
         _rule(("",), ("pods",), ("delete", *_READ, *_CHANGE)),
         _rule(("",), ("pods/binding", "serviceaccounts/token"), ("create",)),
         _rule(("",), ("configmaps", "namespaces", "secrets", "serviceaccounts", "services"), _READ),
+        _rule(("discovery.k8s.io",), ("endpointslices",), _READ),
         events,
         leases,
     )
