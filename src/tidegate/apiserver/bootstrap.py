@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from tidegate.apiserver.authz.policy import (
+    AUTOUPDATE,
     cluster_role_bindings,
     cluster_roles,
     service_accounts,
@@ -32,7 +33,6 @@ _NAMESPACES = (
     "knative-serving",
     "tidegate-system",
 )
-_AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 
 
 async def bootstrap(client: Client, *, node: str, address: str, port: int) -> None:
@@ -75,7 +75,7 @@ async def _ensure_role(client: Client, role: Object) -> None:
         await _ensure(client, CLUSTER_ROLES, role)
         return
     # An operator who wants to keep a role as it is sets the annotation to false.
-    if annotations_of(known).get(_AUTOUPDATE) != "true" or role.get("aggregationRule"):
+    if annotations_of(known).get(AUTOUPDATE) != "true" or role.get("aggregationRule"):
         return
     missing = uncovered(rules_of(role), rules_of(known))
     if missing:

@@ -19,7 +19,8 @@ from tidegate.apiserver.authn.identities import (
 from tidegate.kube.objects import Object
 
 _RBAC = "rbac.authorization.k8s.io"
-_AUTOUPDATE = {f"{_RBAC}/autoupdate": "true"}
+AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+_AUTOUPDATE = {AUTOUPDATE: "true"}
 _BOOTSTRAPPING = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 
 _READ = ("get", "list", "watch")
