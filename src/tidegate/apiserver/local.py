@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -128,7 +128,7 @@ class LocalClient:
     @asynccontextmanager
     async def _watching(
         self, resource: Resource, namespace: str | None, options: WatchOptions
-    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+    ) -> AsyncGenerator[AsyncIterator[WatchEvent]]:
         spec = self._api.registry.of(resource)
         watch = self._api.watch(self._context(), spec, namespace=namespace, options=options)
         yield _events(watch)

@@ -16,7 +16,7 @@ from tidegate.kube.errors import (
 from tidegate.kube.resources import Resource
 
 
-class Timeout(ApiError):
+class Timeout(ApiError):  # noqa: N818 - named by Kubernetes' reason
     """The server has not got there yet: the version asked for is in the future."""
 
     code: ClassVar[int] = 504

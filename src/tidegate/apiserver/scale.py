@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from tidegate.apiserver.registry.spec import ScaleSpec
-from tidegate.apiserver.values import section
+from tidegate.apiserver.values import at, objects, section
 from tidegate.kube.errors import BadRequest, Cause, Invalid
 from tidegate.kube.objects import Object
 
@@ -14,15 +14,15 @@ def scale_of(scale: ScaleSpec, obj: Object) -> Object:
     """The Scale that stands for `obj`."""
     metadata = obj["metadata"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    status: Object = {"replicas": _at(obj, scale.status_replicas) or 0}
-    selector = _selector_text(_at(obj, scale.selector))
+    status: Object = {"replicas": at(obj, scale.status_replicas) or 0}
+    selector = _selector_text(at(obj, scale.selector))
     if selector:
         status["selector"] = selector
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {name: metadata[name] for name in kept if name in metadata},
-        "spec": {"replicas": _at(obj, scale.spec_replicas) or 0},
+        "spec": {"replicas": at(obj, scale.spec_replicas) or 0},
         "status": status,
     }
 
@@ -49,13 +49,6 @@ def with_scale(scale: ScaleSpec, obj: Object, wanted: Object) -> Object:
     return _with(obj, scale.spec_replicas.split("."), replicas)
 
 
-def _at(obj: Object, path: str) -> Any:
-    value: Any = obj
-    for part in path.lstrip(".").split("."):
-        value = cast("Object", value).get(part) if isinstance(value, dict) else None
-    return value
-
-
 def _with(obj: Object, path: list[str], value: Any) -> Object:
     head, *rest = [part for part in path if part]
     return {**obj, head: _with(obj.get(head) or {}, rest, value) if rest else value}
@@ -69,8 +62,7 @@ def _selector_text(selector: Any) -> str:
     spec = cast("Object", selector)
     labels: dict[str, str] = spec.get("matchLabels") or {}
     terms = [f"{key}={value}" for key, value in sorted(labels.items())]
-    for expression in cast("list[Object]", spec.get("matchExpressions") or []):
-        terms.append(_expression_text(expression))
+    terms.extend(map(_expression_text, objects(spec.get("matchExpressions"))))
     return ",".join(terms)
 
 

@@ -140,7 +140,7 @@ class StructureChecks:
         keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
 
         def check(value: Any, path: Path, report: Report) -> Any:
-            if not isinstance(value, dict):
+            if type(value) is not dict:
                 report.add_wrong(path, value, "object")
                 return value
             entries = cast("dict[str, Any]", value)
@@ -160,7 +160,7 @@ class StructureChecks:
                         entries[name] = cleaned
             for name in dropped:
                 del entries[name]
-            return value
+            return entries
 
         return check
 
@@ -175,14 +175,14 @@ def _list_of(item_check: Check) -> Check:
             cleaned = item_check(item, (path, index), report)
             if cleaned is not item:
                 items[index] = cleaned
-        return value
+        return items
 
     return check
 
 
 def _map_of(value_check: Check) -> Check:
     def check(value: Any, path: Path, report: Report) -> Any:
-        if not isinstance(value, dict):
+        if type(value) is not dict:
             report.add_wrong(path, value, "object")
             return value
         entries = cast("dict[str, Any]", value)
@@ -192,7 +192,7 @@ def _map_of(value_check: Check) -> Check:
                 cleaned = value_check(item, (path, key), report)
             if cleaned is not item:
                 entries[key] = cleaned
-        return value
+        return entries
 
     return check
 
@@ -205,14 +205,18 @@ def _scalar(kind: str, form: str) -> Check:
     return {"string": _string, "boolean": _boolean, "number": _number}.get(kind, _anything)
 
 
-def _anything(value: Any, path: Path, report: Report) -> Any:
+def _anything(value: Any, _path: Path, _report: Report) -> Any:
     return value
 
 
 def _any_object(value: Any, path: Path, report: Report) -> Any:
-    if not isinstance(value, dict):
+    if not _is_map(value):
         report.add_wrong(path, value, "object")
     return value
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 def _string(value: Any, path: Path, report: Report) -> Any:
@@ -318,12 +322,16 @@ def _cannot_handle(spec: KindSpec) -> str:
 
 
 def _type_name(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int | float):
-        return "number"
-    names = {str: "string", list: "array", dict: "object", type(None): "null"}
-    return names.get(type(value), "value")
+    for kind, name in (
+        (bool, "bool"),
+        ((int, float), "number"),
+        (str, "string"),
+        (list, "array"),
+        (dict, "object"),
+    ):
+        if isinstance(value, kind):
+            return name
+    return "null"
 
 
 def _text(path: Path) -> str:

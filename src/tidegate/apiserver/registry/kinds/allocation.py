@@ -43,7 +43,7 @@ def _cluster_ip(spec: Object, before: Object, others: list[Object], errors: Fiel
     elif known and given != known:
         errors.invalid("spec.clusterIPs[0]", [given], "may not change once set")
         return
-    used = {section(other, "spec").get("clusterIP") for other in others}
+    used = {str(section(other, "spec").get("clusterIP") or "") for other in others}
     if not given:
         given = _free_address(used)
         if not given:

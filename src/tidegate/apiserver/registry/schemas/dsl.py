@@ -87,9 +87,9 @@ def _add_field(schema: Schema, line: str, prefix: str, prefixes: dict[str, str])
     if name.endswith("!"):
         name = name[:-1]
         schema.setdefault("required", []).append(name)
-    field = _type(type_name, prefix, prefixes)
+    field: Schema = _type(type_name, prefix, prefixes)
     if "$ref" in field and (description or attributes):
-        field = {"allOf": [field]}
+        field = dict[str, Any](allOf=[field])
     if description:
         field["description"] = description
     for attribute in attributes:
