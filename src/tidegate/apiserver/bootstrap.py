@@ -79,8 +79,9 @@ async def _ensure_role(client: Client, role: Object) -> None:
         return
     missing = uncovered(rules_of(role), rules_of(known))
     if missing:
-        rules: list[Object] = [*(known.get("rules") or ()), *role["rules"]]
-        await client.update(CLUSTER_ROLES, {**known, "rules": rules})
+        rules: list[Object] = known.get("rules") or []
+        new = [rule for rule in role["rules"] if rule not in rules]
+        await client.update(CLUSTER_ROLES, {**known, "rules": [*rules, *new]})
 
 
 async def _ensure_endpoints(client: Client, wanted: Object) -> None:
