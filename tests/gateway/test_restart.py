@@ -68,7 +68,7 @@ async def test_stopping_the_proxy_leaves_no_process(tmp_path: Path) -> None:
     async with running_gateway(tmp_path) as world:
         pid = world.gateway._plane.process.pid
         await world.end_agent()
-        assert Path(f"/proc/{pid}").exists()
+        os.kill(pid, 0)
         await world.gateway.stop_proxy()
         with pytest.raises(ConnectionError):
             await world.fetch("sd")

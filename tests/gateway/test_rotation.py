@@ -27,15 +27,18 @@ async def test_a_pod_that_is_not_ready_gets_nothing_new_and_finishes_what_it_has
 
 async def test_the_queue_survives_the_last_pod_and_goes_on_with_the_next(world: World) -> None:
     (pod,) = await world.service("sd", limit=1)
-    requests = [await world.send("sd", f"/work?ms=200&n={n}") for n in range(8)]
+    requests = [await world.send("sd", "/work?ms=400")]
+    requests += [await world.send("sd", f"/work?ms=10&n={n}") for n in range(7)]
     await world.demand("sd-00001", in_flight=1, queued=7)
 
     await world.endpoint("sd-00001", pod, gone=True)
-    await world.demand("sd-00001", held=7, queued=0)
+    await world.in_rotation("sd-00001", 0)
+    requests.append(await world.send("sd", "/work?ms=1&n=late"))
+    await world.demand("sd-00001", in_flight=0, total=8)
     again = await world.pod("sd-00001", "sd-again")
     answers = await asyncio.gather(*(request.answer() for request in requests))
 
-    assert [answer.status for answer in answers] == [200] * 8
+    assert [answer.status for answer in answers] == [200] * 9
     assert len(pod.seen) == 1
     assert again.most == 1
 

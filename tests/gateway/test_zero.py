@@ -30,12 +30,12 @@ async def test_held_requests_go_on_in_the_order_in_which_they_came(world: World)
     await world.route("sd", {"sd-00001": 100})
     requests = []
     for number in range(20):
-        requests.append(await world.send("sd", f"/work?ms=2&n={number}"))
+        requests.append(await world.send("sd", f"/work?ms=20&n={number}"))
         await world.demand("sd-00001", held=number + 1)
 
     pod = await world.pod("sd-00001", "sd-a")
     answers = await asyncio.gather(*(request.answer() for request in requests))
 
     assert [answer.status for answer in answers] == [200] * 20
-    assert pod.seen == [f"/work?ms=2&n={number}" for number in range(20)]
+    assert pod.seen == [f"/work?ms=20&n={number}" for number in range(20)]
     assert pod.most == 1

@@ -39,6 +39,7 @@ OutcomeHandler = Callable[[Key], None]
 
 _RESTART_PAUSE = 0.2
 _REAP_PAUSE = 0.05
+_LONGEST_REAP_PAUSE = 1.0
 _RETRY_PAUSE = 0.5
 _SLICES_BY_REVISION = "gateway-revision"
 
@@ -317,6 +318,7 @@ class Agent:
                 handler(key)
 
     async def _delete_idle(self) -> None:
+        pause = _REAP_PAUSE
         while True:
             await self._reap.wait()
             self._reap.clear()
@@ -326,13 +328,16 @@ class Agent:
             except AdminError as error:
                 logger.debug("gateway: idle servers not deleted: %s", error)
                 slots = set[str]()
+            pause = _REAP_PAUSE if slots else min(2 * pause, _LONGEST_REAP_PAUSE)
             for slot in slots:
                 revision = self._plane.slots.revision_of(slot)
                 if revision is not None:
                     self._mark(revision=revision)
             if self._plane.has_leaving or self._has_unused():
-                await self._clock.sleep(_REAP_PAUSE)
+                await self._clock.sleep(pause)
                 self._reap.set()
+            else:
+                pause = _REAP_PAUSE
 
     def _has_unused(self) -> bool:
         unused = [key for key in self._plane.slots.assigned() if key not in self._users]

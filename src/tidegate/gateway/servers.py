@@ -19,6 +19,9 @@ from tidegate.gateway.haproxy.state import ServerState
 from tidegate.gateway.model import PodServer, Revision
 from tidegate.kube.errors import UserError
 
+# HAProxy deletes no server that has idle connections, so they must not stay for long.
+_POOL = " pool-purge-delay 1s"
+
 Servers = Mapping[str, Mapping[str, ServerState]]
 
 
@@ -58,7 +61,7 @@ def plan_unlimited(
         elif known is None:
             if server.in_rotation:
                 address = _join(server.address, server.port)
-                plan.commands += [f"add server {slot}/{pod} {address}{protocol}"]
+                plan.commands += [f"add server {slot}/{pod} {address}{_POOL}{protocol}"]
                 plan.commands += [f"enable server {slot}/{pod}"]
         else:
             _rotate(plan, slot, known, server.in_rotation)
@@ -103,7 +106,7 @@ def plan_limited(
         elif server.in_rotation:
             stage = stage or _enter_stage(plan, slot, revision, server, free_stages)
             plan.commands += [
-                f"add server {slot}/{pod} abns@{prefix}-{stage} maxconn {revision.limit}",
+                f"add server {slot}/{pod} abns@{prefix}-{stage} maxconn {revision.limit}{_POOL}",
                 f"enable server {slot}/{pod}",
             ]
     for pod in [*present, *(pod for pod in stages if pod not in present)]:
@@ -125,7 +128,7 @@ def _enter_stage(
     protocol = " proto h2" if revision.speaks_h2 else ""
     address = _join(server.address, server.port)
     plan.commands += [
-        f"add server {name} {address} maxconn {revision.limit}{protocol}",
+        f"add server {name} {address} maxconn {revision.limit}{_POOL}{protocol}",
         f"enable server {name}",
     ]
     return stage

@@ -51,8 +51,7 @@ def _check(path: Path) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         raise UserError(f"{path} does not run ({error}): {_REMEDY}") from error
     match = _VERSION.search(shown.stdout)
-    version = tuple(map(int, match.groups())) if match else (0, 0)
-    if version < _LEAST:
-        raise UserError(f"{path} is HAProxy {version[0]}.{version[1]}: {_REMEDY}")
+    if match is None or (int(match[1]), int(match[2])) < _LEAST:
+        raise UserError(f"{path} is too old an HAProxy ({shown.stdout[:40]!r}): {_REMEDY}")
     if "USE_LUA=1" not in shown.stdout:
         raise UserError(f"{path} is built without Lua: {_REMEDY}")
