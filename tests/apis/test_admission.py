@@ -244,6 +244,18 @@ def test_authors_are_noted() -> None:
             id="reserved name",
         ),
         pytest.param(
+            lambda o: container(o).update(name="Big Name"),
+            f"invalid value: Big Name: {CONTAINER}.name\n"
+            "must be a DNS label: lower case letters, digits and '-'",
+            id="container name",
+        ),
+        pytest.param(
+            lambda o: container(o).update(resources={"limits": {"memory": "2 GB"}}),
+            f"invalid value: 2 GB: {CONTAINER}.resources.limits.memory\n"
+            "must be a quantity that is not negative, e.g. 500m, 2 or 1.5Gi",
+            id="quantity",
+        ),
+        pytest.param(
             lambda o: container(o).update(env=[{"name": "PORT", "value": "1"}]),
             f'"PORT" is a reserved environment variable: {CONTAINER}.env[0].name',
             id="reserved variable",

@@ -18,6 +18,7 @@ from tidegate.kube.informer import Informers
 from tidegate.kube.objects import Object, condition_of, thaw
 from tidegate.kube.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, Resource
 from tidegate.serving.assembly import ServingSettings, build
+from tidegate.serving.deployment import deployment_name
 
 NAMESPACE = "default"
 
@@ -116,7 +117,7 @@ class Cluster:
     async def deployment_says(self, revision: str, *, available: int, **status: Any) -> None:
         """What the deployment controller writes."""
         replicas = {"replicas": available, "availableReplicas": available}
-        await self.write_status(DEPLOYMENTS, f"{revision}-deployment", {**replicas, **status})
+        await self.write_status(DEPLOYMENTS, deployment_name(revision), {**replicas, **status})
 
     async def becomes_ready(self, revision: str) -> None:
         """A Revision's first pod is ready."""

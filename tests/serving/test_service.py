@@ -277,6 +277,37 @@ async def test_a_foreign_configuration_is_left_alone(cluster: Cluster) -> None:
     await cluster.apply(serving.CONFIGURATIONS, thaw(foreign))
     await cluster.apply(serving.SERVICES, service())
     assert await cluster.ready(serving.SERVICES, "hello") == ("False", "NotOwned")
+    await cluster.client.delete(serving.CONFIGURATIONS, "hello", namespace="default")
+    await cluster.settle()
+    configuration = await cluster.get(serving.CONFIGURATIONS, "hello")
+    assert configuration["metadata"]["ownerReferences"][0]["kind"] == "Service"
+
+
+async def test_a_foreign_core_service_is_left_alone(cluster: Cluster) -> None:
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "hello", "namespace": "default"},
+        "spec": {"ports": [{"port": 80}]},
+    }
+    await cluster.client.create(SERVICES, foreign)
+    await cluster.apply(serving.SERVICES, service())
+    await cluster.becomes_ready("hello-00001")
+    found = condition_of(await cluster.get(serving.ROUTES, "hello"), "IngressReady") or {}
+    assert found["message"] == (
+        'There is an existing placeholder Service "hello" that we do not own.'
+    )
+    await cluster.client.delete(SERVICES, "hello", namespace="default")
+    await cluster.settle()
+    await cluster.gateway_serves("hello")
+    assert await cluster.ready(serving.SERVICES, "hello") == ("True", "")
+
+
+async def test_long_names_stay_within_the_limit(cluster: Cluster) -> None:
+    name = "a" * 57
+    await cluster.deploy(service(name))
+    assert await cluster.ready(serving.SERVICES, name) == ("True", "")
+    assert all(len(item) <= 63 for item in await cluster.names(SERVICES))
 
 
 async def test_a_missing_revision_is_named(cluster: Cluster) -> None:

@@ -69,8 +69,9 @@ class Features:
 
 @dataclass(frozen=True)
 class Network:
-    """`config-network`."""
+    """`config-network`; an empty `ingress_class` leaves the choice to the composition."""
 
+    ingress_class: str = ""
     domain_template: str = "{{.Name}}.{{.Namespace}}.{{.Domain}}"
     tag_template: str = "{{.Tag}}-{{.Name}}"
     rollout_duration: int = 0

@@ -22,6 +22,7 @@ from tidegate.kube.objects import (
 )
 from tidegate.serving.children import write_status
 from tidegate.serving.conditions import TRUE, UNKNOWN, Verdict, conditions, false, verdict_of
+from tidegate.serving.naming import child_name
 from tidegate.serving.service import is_usable
 
 
@@ -51,7 +52,8 @@ def make_revision(configuration: Object, *, now: str) -> Object:
         "apiVersion": serving.REVISIONS.api_version,
         "kind": serving.REVISIONS.kind,
         "metadata": {
-            "name": metadata.get("name") or f"{name_of(configuration)}-{generation:05d}",
+            "name": metadata.get("name")
+            or child_name(name_of(configuration), f"-{generation:05d}"),
             "namespace": namespace_of(configuration),
             "labels": labels,
             "annotations": annotations,

@@ -25,6 +25,7 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import DEPLOYMENTS
 from tidegate.serving.metadata import revision_annotations, revision_labels
+from tidegate.serving.naming import child_name
 
 DEFAULT_PORT = 8080
 
@@ -38,7 +39,7 @@ _KNATIVE_FIELDS = (
 
 
 def deployment_name(revision_name: str) -> str:
-    return f"{revision_name}-deployment"
+    return child_name(revision_name, "-deployment")
 
 
 def make_deployment(revision: Object, settings: Settings) -> Object:

@@ -46,7 +46,8 @@ def make_ingress(
         paths: list[Object] = _tag_paths(splits) if by_header and not tag else []
         rules.extend(_rules(hosts, [*paths, {"splits": splits[tag]}]))
     annotations = without_bookkeeping(annotations_of(route))
-    annotations.setdefault(networking.INGRESS_CLASS_ANNOTATION, serving_settings.ingress_class)
+    ingress_class = settings.network.ingress_class or serving_settings.ingress_class
+    annotations.setdefault(networking.INGRESS_CLASS_ANNOTATION, ingress_class)
     annotations[networking.ROLLOUT_ANNOTATION] = rollout
     return {
         "apiVersion": networking.INGRESSES.api_version,

@@ -17,6 +17,7 @@ from tidegate.kube.resources import DEPLOYMENTS, SERVICES
 from tidegate.serving.conditions import verdict_of
 from tidegate.serving.deployment import container_port, deployment_name, is_http2
 from tidegate.serving.metadata import revision_annotations, revision_labels
+from tidegate.serving.naming import child_name
 
 
 def reachability(revision: Object) -> str:
@@ -66,7 +67,7 @@ def make_services(revision: Object) -> list[Object]:
     """The public Service, named as the Revision, and the private one the gateways read."""
     return [
         _service(revision, name_of(revision), "Public"),
-        _service(revision, f"{name_of(revision)}-private", "Private"),
+        _service(revision, child_name(name_of(revision), "-private"), "Private"),
     ]
 
 

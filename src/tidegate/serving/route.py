@@ -116,6 +116,8 @@ class RouteReconciler:
         controller.watch(self._revisions, self._by_target("r"))
         for informer in (self._ingresses, self._public_ingresses, self._services):
             controller.watch(informer, owner_key(serving.ROUTES))
+        # A Service of someone else's may stand in the way under the Route's name.
+        controller.watch(self._services)
         self._config.on_change(lambda: self._requeue_all(controller))
         return controller
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidegate.apis import serving
 from tidegate.apis.fields import items, part
 from tidegate.kube.clock import rfc3339
-from tidegate.kube.controller import Context, Controller, owner_key
+from tidegate.kube.controller import Context, Controller
 from tidegate.kube.events import EventRecorder
 from tidegate.kube.objects import (
     Key,
@@ -99,8 +99,9 @@ class ServiceReconciler:
         """Runs this reconciler on every change that concerns a Service."""
         controller = Controller("service", self.reconcile, clock=self._clock)
         controller.watch(self._services)
-        controller.watch(self._configurations, owner_key(serving.SERVICES))
-        controller.watch(self._routes, owner_key(serving.SERVICES))
+        # Both bear the Service's name, also those in its way that are not its own.
+        controller.watch(self._configurations)
+        controller.watch(self._routes)
         return controller
 
     async def reconcile(self, key: Key) -> None:

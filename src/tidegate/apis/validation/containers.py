@@ -9,6 +9,7 @@ from enum import Enum
 
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.fields import part
+from tidegate.apis.names import is_dns1123_label
 from tidegate.apis.settings import Settings
 from tidegate.kube.objects import Object
 
@@ -27,6 +28,11 @@ _IMAGE = re.compile(
     r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
     r"(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{32,})?$"
 )
+
+
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+_QUANTITY = re.compile(r"^(\d+(\.\d*)?|\.\d+)(n|u|m|k|M|G|T|P|E|[KMGTPE]i|[eE][+-]?\d+)?$")
+_QUANTITY_HINT = "must be a quantity that is not negative, e.g. 500m, 2 or 1.5Gi"
 
 
 class Role(Enum):
@@ -57,10 +63,13 @@ def validate_container(
     name = container.get("name") or ""
     if name in _RESERVED_NAMES:
         errors.add(f'"{name}" is a reserved container name', "name")
+    elif name and not is_dns1123_label(name):
+        errors.invalid(name, "name", "must be a DNS label: lower case letters, digits and '-'")
     _validate_probes(container, role, settings, errors, port)
     _validate_environment(container, role, settings, errors)
     _validate_image(container, errors)
     _validate_ports(container, role, errors)
+    _validate_resources(part(container, "resources"), errors.at("resources"))
     _validate_rights(container.get("securityContext") or {}, settings, errors.at("securityContext"))
     policy = container.get("terminationMessagePolicy") or ""
     if policy not in _TERMINATION_POLICIES:
@@ -137,6 +146,13 @@ def _validate_ports(container: Object, role: Role, errors: FieldErrors) -> None:
                 "",
                 details="Name must be empty, or one of: 'h2c', 'http1'",
             )
+
+
+def _validate_resources(resources: Object, errors: FieldErrors) -> None:
+    for section in ("limits", "requests"):
+        for name, value in part(resources, section).items():
+            if not _QUANTITY.match(str(value)):
+                errors.at(section).invalid(value, name, _QUANTITY_HINT)
 
 
 def _validate_probes(
