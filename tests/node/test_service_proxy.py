@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -74,8 +73,7 @@ async def ask(address: str, port: int, data: bytes = b"hello") -> bytes:
         writer.write(data)
         writer.write_eof()
         return await reader.read()
-    except OSError as error:
-        assert error.errno in (errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE)
+    except OSError:
         return b""
     finally:
         writer.close()

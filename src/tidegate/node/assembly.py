@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,7 @@ class Node:
         self._gpus = Gpus(0)
         pods = context.informers.of(PODS)
         clock = context.clock
+        self._table = load_table(settings.spec_table)
         recorder = EventRecorder(context.client, "kubelet", clock=clock)
         self._ledger = Ledger(settings.data_dir, clock=clock)
         self._runtime = ProcessRuntime(settings.data_dir, clock=clock, keep=settings.warm_templates)
@@ -87,7 +89,7 @@ class Node:
             images=ImageStore(settings.data_dir, settings.image_dirs, environments=environments),
             runtime=self._runtime,
             placer=Placer(
-                load_table(settings.spec_table),
+                self._table,
                 gpus=self._gpus,
                 ports=PortAllocator(settings.first_port, settings.last_port, clock=clock),
                 max_pods=settings.max_pods,
@@ -112,7 +114,7 @@ class Node:
             self._context.client,
             clock=self._context.clock,
             name=self._settings.name,
-            address=self._settings.bind,
+            address=_reachable(self._settings.bind),
             gpus=self._gpus.count,
             max_pods=self._settings.max_pods,
             version=__version__,
@@ -124,6 +126,11 @@ class Node:
             group.create_task(self._runtime.run())
             group.create_task(self._agent.run())
             group.create_task(self._service_proxy.run())
+
+    @property
+    def currency(self) -> str:
+        """The currency of the price table, for what `usage` says."""
+        return self._table.currency
 
     def usage(self) -> list[PodUsage]:
         """Seconds and cost of the pods: running ones, then those that ended last."""
@@ -145,6 +152,10 @@ class Node:
         for directory in directories:
             await settle_meter(self._host, directory, self._host.clock.time())
         await self._runtime.shutdown()
+
+
+def _reachable(bind: str) -> str:
+    return "127.0.0.1" if ipaddress.ip_address(bind).is_unspecified else bind
 
 
 def build(context: Context, settings: NodeSettings, tokens: TokenSource) -> Node:

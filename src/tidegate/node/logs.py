@@ -107,9 +107,10 @@ class LogSource:
         attempts = [n for n in attempts if (directory.attempt(name, n) / "log").exists()]
         wanted = attempts[-2:-1] if previous else attempts[-1:]
         if not wanted:
-            which = "previous terminated container" if previous else "container"
+            if previous:
+                raise BadRequest(f'previous terminated container "{name}" in pod "{pod}" not found')
             raise BadRequest(
-                f'{which} "{name}" in pod "{pod}" is not available: it has not been started'
+                f'container "{name}" in pod "{pod}" is waiting to start: ContainerCreating'
             )
         return directory.attempt(name, wanted[0])
 

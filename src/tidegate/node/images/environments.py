@@ -59,11 +59,15 @@ class Environments:
         try:
             async with asyncio.timeout(self._timeout):
                 base = getattr(sys, "_base_executable", sys.executable)
-                await _run(uv, "venv", "--quiet", "--relocatable", "--python", base, str(place))
+                await _run(
+                    self._root, uv, "venv", "--quiet", "--relocatable", "--python", base, str(place)
+                )
                 if requirements is not None:
                     python = str(place / "bin" / "python")
                     options = ("--quiet", "--compile-bytecode", "--python", python)
-                    await _run(uv, "pip", "install", *options, "-r", str(requirements))
+                    # Paths in the file are relative to it.
+                    beside = requirements.parent
+                    await _run(beside, uv, "pip", "install", *options, "-r", requirements.name)
             place.rename(target)
         except TimeoutError:
             raise BrokenImageError(
@@ -100,12 +104,13 @@ async def _locked(root: Path, key: str) -> AsyncGenerator[None]:
         yield
 
 
-async def _run(*command: str) -> None:
+async def _run(directory: Path, *command: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
+        cwd=directory,
         env={**os.environ, "UV_NO_PROGRESS": "1", "VIRTUAL_ENV": ""},
         start_new_session=True,
     )

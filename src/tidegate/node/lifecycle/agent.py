@@ -113,6 +113,9 @@ class PodAgent:
                 self._on_pod(None, current)
         else:
             self._forget(uid)
+            current = self._pods.get(name_of(pod), namespace_of(pod))
+            if worker.interrupted and current is not None:
+                self._on_pod(None, current)
 
     def _forget(self, uid: str) -> None:
         self._workers.pop(uid, None)

@@ -40,6 +40,9 @@ class PodWorker:
         host: the node.
         pod: as first seen.
         placement: what it has from before, if it is bound already.
+
+    Attributes:
+        interrupted: the pod was to end while it was being bound; whether it is bound is open.
     """
 
     def __init__(self, host: Host, pod: Object, placement: Placement | None) -> None:
@@ -51,6 +54,7 @@ class PodWorker:
         self._vanished = False
         self._terminating = False
         self._started = 0.0
+        self.interrupted = False
         self._init: list[ContainerRunner] = []
         self._containers: list[ContainerRunner] = []
         self._reporter: StatusReporter | None = None
@@ -77,6 +81,7 @@ class PodWorker:
             await self._wait_for_removal()
             return
         if self._placement is None and not await self._unless_deleted(self._bind()):
+            self.interrupted = True
             return
         if self._placement is None:
             return

@@ -4,7 +4,7 @@ Counted attempts are Kubernetes': the first `initialDelaySeconds` after the cont
 one per `periodSeconds`; `failureThreshold` counted failures in a row make it fail.
 
 A cold start must not wait for a period, so until its first success a startup or readiness probe
-also asks in between: 25 ms after the start and then at growing intervals up to the period. Such an
+also asks in between: 10 ms after the start and then at growing intervals up to the period. Such an
 extra attempt that fails means nothing; one that succeeds counts. A success before
 `initialDelaySeconds` counts too: the delay says when failures begin to matter, not that a program
 that answers is to be kept waiting. (Knative's own readiness probing treats it alike.)
@@ -19,8 +19,8 @@ from typing import Any
 from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Object
 
-_EAGER_START = 0.025
-_EAGER_GROWTH = 1.2
+_EAGER_START = 0.01
+_EAGER_GROWTH = 1.15
 
 
 @dataclass(frozen=True)

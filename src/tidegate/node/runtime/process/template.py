@@ -130,8 +130,8 @@ class Pump:
 
     def _write(self, records: list[tuple[bytes, bytes]]) -> None:
         head = f"{_timestamp()} {self._stream} ".encode()
-        for line, tag in records:
-            self._log.write(b"%s%s %s\n" % (head, tag, line))
+        if records:
+            self._log.write(b"".join(b"%s%s %s\n" % (head, tag, line) for line, tag in records))
 
 
 class Connection:

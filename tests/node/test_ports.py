@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.virtual_clock import VirtualClock
+from tidegate.kube.errors import InternalFault
+from tidegate.node.ports import PortAllocator, can_bind, ports_annotation, real_ports_of
+
+
+def allocator(clock: VirtualClock, *, taken: tuple[int, ...] = ()) -> PortAllocator:
+    return PortAllocator(
+        100, 103, clock=clock, quarantine=60, is_free=lambda port: port not in taken
+    )
+
+
+async def test_a_port_given_back_rests() -> None:
+    clock = VirtualClock()
+    ports = allocator(clock)
+    given_out = [ports.allocate() for _ in range(4)]
+    assert given_out == [100, 101, 102, 103]
+    ports.release([101])
+    with pytest.raises(InternalFault, match="no free port between 100 and 103"):
+        ports.allocate()
+    await clock.advance(60)
+    assert ports.allocate() == 101
+
+
+def test_ports_go_round_and_skip_what_is_taken() -> None:
+    ports = allocator(VirtualClock(), taken=(101,))
+    ports.hold([102])
+    assert [ports.allocate(), ports.allocate()] == [100, 103]
+
+
+def test_a_port_somebody_listens_on_cannot_be_bound() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert not can_bind(port)
+    assert can_bind(port)
+
+
+@given(st.dictionaries(st.integers(1, 65535), st.integers(1, 65535)))
+def test_the_annotation_comes_back_as_it_went(ports: dict[int, int]) -> None:
+    annotations = {"tidegate.dev/ports": ports_annotation(ports)}
+    assert real_ports_of({"metadata": {"annotations": annotations}}) == ports
+
+
+@pytest.mark.parametrize("text", ["", "no", "[1]", '{"a": 1}', '{"1": null}'])
+def test_a_damaged_annotation_means_no_ports(text: str) -> None:
+    assert real_ports_of({"metadata": {"annotations": {"tidegate.dev/ports": text}}}) == {}
