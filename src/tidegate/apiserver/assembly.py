@@ -16,7 +16,7 @@ from tidegate.apiserver.authz.aggregation import RoleAggregation
 from tidegate.apiserver.authz.authorizer import RbacAuthorizer
 from tidegate.apiserver.authz.escalation import GuardedApi
 from tidegate.apiserver.authz.reviews import Reviews
-from tidegate.apiserver.bootstrap import bootstrap
+from tidegate.apiserver.bootstrap import SERVICE_ADDRESS, bootstrap
 from tidegate.apiserver.certificates import Pki, ensure_pki
 from tidegate.apiserver.discovery import Discovery
 from tidegate.apiserver.http.app import Application
@@ -210,7 +210,7 @@ class ApiServer:
 
     def _ensure_pki(self) -> Pki:
         settings = self._settings
-        addresses = ("127.0.0.1", "::1", settings.address)
+        addresses = ("127.0.0.1", "::1", SERVICE_ADDRESS, settings.address)
         return ensure_pki(
             settings.data_dir / "pki",
             server_names=(*addresses, *_NAMES, settings.node_name),

@@ -12,6 +12,7 @@ from tidegate.apiserver.authz.policy import (
     service_accounts,
 )
 from tidegate.apiserver.authz.rbac import aggregated, rules_of, uncovered
+from tidegate.apiserver.registry.kinds.allocation import SERVICE_NETWORK
 from tidegate.kube.client import Client
 from tidegate.kube.errors import AlreadyExists, NotFound
 from tidegate.kube.objects import Object, annotations_of, name_of, namespace_of
@@ -24,6 +25,9 @@ from tidegate.kube.resources import (
     SERVICES,
     Resource,
 )
+
+# The first address of the network of Services, as Kubernetes gives itself.
+SERVICE_ADDRESS = str(SERVICE_NETWORK[1])
 
 _NAMESPACES = (
     "default",
@@ -52,7 +56,7 @@ async def bootstrap(client: Client, *, node: str, address: str, port: int) -> No
     )
     await asyncio.gather(
         *(_ensure(client, SERVICE_ACCOUNTS, account) for account in service_accounts()),
-        _ensure(client, SERVICES, _service(port)),
+        _ensure_service(client, _service(port)),
         _ensure_endpoints(client, _endpoint_slice(address, port)),
     )
 
@@ -82,6 +86,15 @@ async def _ensure_role(client: Client, role: Object) -> None:
         rules: list[Object] = known.get("rules") or []
         new = [rule for rule in role["rules"] if rule not in rules]
         await client.update(CLUSTER_ROLES, {**known, "rules": [*rules, *new]})
+
+
+async def _ensure_service(client: Client, wanted: Object) -> None:
+    await _ensure(client, SERVICES, wanted)
+    name, namespace = name_of(wanted), namespace_of(wanted)
+    known = await client.get(SERVICES, name, namespace=namespace)
+    ports = wanted["spec"]["ports"]
+    if known["spec"]["ports"][0]["targetPort"] != ports[0]["targetPort"]:
+        await client.patch(SERVICES, name, {"spec": {"ports": ports}}, namespace=namespace)
 
 
 async def _ensure_endpoints(client: Client, wanted: Object) -> None:
@@ -116,6 +129,7 @@ def _service(port: int) -> Object:
         },
         "spec": {
             "type": "ClusterIP",
+            "clusterIP": SERVICE_ADDRESS,
             "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
         },
     }

@@ -116,9 +116,12 @@ class _Pairs(list[tuple[str, Any]]):
     """An object with its fields as sent."""
 
 
+_PAIRS = json.JSONDecoder(object_pairs_hook=_Pairs)
+
+
 def _duplicates(body: bytes) -> list[str]:
     found: list[str] = []
-    _collect(json.loads(body, object_pairs_hook=_Pairs), "", found)
+    _collect(_PAIRS.decode(body.decode()), "", found)
     return found
 
 

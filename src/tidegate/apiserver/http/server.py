@@ -18,6 +18,7 @@ from tidegate.kube.errors import UserError
 # Go's HTTP client gives up idle connections after 90 s; closing first would race its requests.
 _KEEP_ALIVE_SECONDS = 120
 _GRACE_SECONDS = 3
+_FLUSH_SECONDS = 0.05
 _BACKLOG = 1024
 
 
@@ -84,7 +85,6 @@ class HttpServer:
             proxy_headers=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         config.load()
         config.ssl = tls
@@ -131,6 +131,24 @@ class _EmbeddedServer(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the requests at hand finish for a while, then close every connection."""
+        del sockets
+        for server in self.servers:
+            server.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.tasks:
+            _, late = await asyncio.wait(set(state.tasks), timeout=_GRACE_SECONDS)
+            for task in late:
+                task.cancel()
+        # Clients that keep idle connections may never answer TLS's goodbye.
+        await asyncio.sleep(_FLUSH_SECONDS)
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
 
     def stop(self) -> None:
         self.should_exit = True
