@@ -229,8 +229,7 @@ class Api:
         listing = self._lister.list(spec, namespace, selection or ListOptions())
         deleted: list[Stored] = []
         for item in listing.items:
-            metadata = item.object["metadata"]
-            key = Key(metadata.get("namespace", ""), metadata["name"])
+            key = Key(*item.sort_key)
             try:
                 deletion = await self._delete(context, spec, key, options or DeleteOptions())
             except NotFound:

@@ -23,7 +23,6 @@ from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Stored
 from tidegate.kube.clock import Clock
 from tidegate.kube.errors import BadRequest, Gone
-from tidegate.kube.objects import Object
 
 _MAX_SNAPSHOTS = 64
 _SNAPSHOT_SECONDS = 300.0
@@ -60,8 +59,8 @@ class Lister:
         items = self._store.items(bucket, wanted.namespace)
         matches = wanted.matches
         if matches is not None:
-            items = [stored for stored in items if matches(stored.object)]
-        items.sort(key=_sort_key)
+            items = [stored for stored in items if matches(stored)]
+        items.sort(key=lambda stored: stored.sort_key)
         return items
 
     def _page(
@@ -130,11 +129,6 @@ def parse_version(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 19:
         raise BadRequest(f"resourceVersion: Invalid value: {text!r}: must be a number")
     return int(text)
-
-
-def _sort_key(stored: Stored) -> tuple[str, str]:
-    metadata: Object = stored.object["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
 
 
 def _encode(snapshot: str, start: int) -> str:

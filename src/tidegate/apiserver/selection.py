@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.storage.stored import Stored
 from tidegate.kube.errors import BadRequest
-from tidegate.kube.objects import Object
 from tidegate.kube.selectors import parse_field_selector, parse_label_selector
 
-Predicate = Callable[[Object], bool]
+Predicate = Callable[[Stored], bool]
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,18 @@ def selection(
     if label_selector:
         parsed = parse_label_selector(label_selector)
         if parsed.requirements:
-            predicates.append(parsed.matches_object)
+            predicates.append(lambda stored: parsed.matches(stored.labels))
     if field_selector:
         _check_fields(spec, field_selector)
-        predicates.append(parse_field_selector(field_selector))
+        fields = parse_field_selector(field_selector)
+        predicates.append(lambda stored: fields(stored.object))
     return Selection(namespace if spec.resource.namespaced else None, _all(predicates))
 
 
 def _all(predicates: list[Predicate]) -> Predicate | None:
     if len(predicates) < 2:
         return predicates[0] if predicates else None
-    return lambda obj: all(predicate(obj) for predicate in predicates)
+    return lambda stored: all(predicate(stored) for predicate in predicates)
 
 
 def _check_fields(spec: KindSpec, text: str) -> None:

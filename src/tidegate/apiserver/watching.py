@@ -71,7 +71,7 @@ class Watch:
         return [
             Event(EventType.ADDED, stored, None)
             for stored in items
-            if wanted.matches is None or wanted.matches(stored.object)
+            if wanted.matches is None or wanted.matches(stored)
         ]
 
     def _seen(self, batch: list[Event]) -> list[Event]:
@@ -96,15 +96,14 @@ class Watch:
 def _filtered(event: Event, wanted: Selection) -> Event | None:
     """The event as a watcher with this selection sees it: coming into it is ADDED, leaving it
     DELETED."""
-    obj = event.stored.object
-    if wanted.namespace is not None and obj["metadata"].get("namespace") != wanted.namespace:
+    if wanted.namespace is not None and event.stored.sort_key[0] != wanted.namespace:
         return None
     if wanted.matches is None:
         return event
-    before = event.previous is not None and wanted.matches(event.previous.object)
+    before = event.previous is not None and wanted.matches(event.previous)
     if event.type is EventType.DELETED:
         return event if before else None
-    now = wanted.matches(obj)
+    now = wanted.matches(event.stored)
     if now and before:
         return event
     if now:

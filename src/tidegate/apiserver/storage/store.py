@@ -217,7 +217,7 @@ class Store:
         for row in self._database.rows():
             if row.body is not None:
                 stored = Stored(orjson.loads(row.body), row.body, row.version)
-                self._bucket(row.bucket).put(Key(row.namespace, row.name), stored)
+                self._bucket(row.bucket).put(Key(*stored.sort_key), stored)
 
     def _bucket(self, name: str) -> _Bucket:
         found = self._buckets.get(name)

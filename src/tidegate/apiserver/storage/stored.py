@@ -1,26 +1,63 @@
-"""An object as the store keeps it and an event as watchers get it: parsed, and as bytes to send."""
+"""An object as the store keeps it and an event as watchers get it.
+
+The store keeps an object as bytes, ready to send; parsed, it would take four times the memory and
+slow down the garbage collector. The parsed form is made when it is asked for, and shared by all
+who hold it: informers in the same process see one copy between them.
+"""
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
+from collections.abc import Mapping
+
+import orjson
+
 from tidegate.kube.client import EventType
-from tidegate.kube.objects import Object
+from tidegate.kube.objects import Object, labels_of
+
+_RECENT = 512
+
+
+class _Shared(dict):  # pyright: ignore[reportMissingTypeArgument]
+    """A dictionary that can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
+# Keeps what was written or read last from being parsed again and again.
+_recent: deque[_Shared] = deque(maxlen=_RECENT)
 
 
 class Stored:
     """One immutable version of one object.
 
     Attributes:
-        object: the parsed object; shared, never changed.
-        raw: the same as JSON, ready to send.
+        raw: the object as JSON, ready to send.
         version: its resourceVersion as a number; 0 for an object that is not stored (dry run).
+        labels: its labels; not to be changed.
+        sort_key: namespace and name.
     """
 
-    __slots__ = ("object", "raw", "version")
+    __slots__ = ("_parsed", "labels", "raw", "sort_key", "version")
 
     def __init__(self, obj: Object, raw: bytes, version: int) -> None:
-        self.object = obj
         self.raw = raw
         self.version = version
+        metadata: Object = obj.get("metadata") or {}
+        self.labels: Mapping[str, str] = labels_of(obj) if metadata.get("labels") else _NO_LABELS
+        self.sort_key: tuple[str, str] = metadata.get("namespace", ""), metadata.get("name", "")
+        self._parsed = _share(obj)
+
+    @property
+    def object(self) -> Object:
+        """The parsed object; shared, never to be changed."""
+        parsed = self._parsed()
+        if parsed is None:
+            parsed = _Shared(orjson.loads(self.raw))
+            self._parsed = weakref.ref(parsed)
+            _recent.append(parsed)
+        return parsed
 
 
 class Event:
@@ -49,3 +86,12 @@ class Event:
         if self._line is None:
             self._line = b'{"type":"%s","object":%s}\n' % (self.type.encode(), self.stored.raw)
         return self._line
+
+
+_NO_LABELS: Mapping[str, str] = {}
+
+
+def _share(obj: Object) -> weakref.ref[_Shared]:
+    shared = _Shared(obj)
+    _recent.append(shared)
+    return weakref.ref(shared)
