@@ -143,7 +143,7 @@ class ResourceHandler:
             namespace=call.namespace,
             options=list_options(call.exchange.query),
         )
-        view = view_for(call.exchange, call.spec, self._api.clock.time())
+        view = view_for(call.exchange, call.spec, self._api.clock)
         await call.exchange.reply(view.page(listing), content_type=view.content_type)
 
     async def _watch(self, call: Call) -> None:
@@ -151,7 +151,7 @@ class ResourceHandler:
         options = watch_options(exchange.query, name=call.target.name)
         if options.send_initial_events is not None:
             _check_initial_events(exchange)
-        view = view_for(exchange, call.spec, self._api.clock.time())
+        view = view_for(exchange, call.spec, self._api.clock)
         try:
             watch = self._api.watch(
                 call.context(), call.spec, namespace=call.namespace, options=options
@@ -237,11 +237,11 @@ class ResourceHandler:
             options=delete_options(call.exchange.query, body),
         )
         listing = Listing(deleted, self._api.store.version)
-        view = view_for(call.exchange, call.spec, self._api.clock.time())
+        view = view_for(call.exchange, call.spec, self._api.clock)
         await call.exchange.reply(view.page(listing), content_type=view.content_type)
 
     async def _answer(self, call: Call, stored: Stored, *, code: int = 200) -> None:
-        view = view_for(call.exchange, call.spec, self._api.clock.time())
+        view = view_for(call.exchange, call.spec, self._api.clock)
         await call.exchange.reply(view.one(stored), code=code, content_type=view.content_type)
 
 

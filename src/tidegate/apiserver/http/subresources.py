@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Protocol, cast
 
 from tidegate.apiserver.api import Api
@@ -30,6 +30,7 @@ from tidegate.kube.resources import NODES, PODS, SECRETS, Resource
 
 TOKEN_REQUEST = Resource("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests")
 _DEFAULT_SECONDS = 3600
+_FIRST_CHUNK_SECONDS = 0.2
 _BINDABLE = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
 
 
@@ -127,26 +128,29 @@ class PodLogs:
 
     async def _send(self, exchange: Exchange, lines: AsyncIterator[bytes]) -> None:
         # A source that has nothing to give refuses with its first chunk, while there is still a
-        # status to send.
+        # status to send; but one that follows may have nothing to say for a long time.
         first = asyncio.ensure_future(anext(lines, b""))
-        if not flag(exchange.query, "follow"):
-            await first
-        else:
-            await asyncio.wait({first}, timeout=0.2)
+        try:
+            follow = flag(exchange.query, "follow")
+            await asyncio.wait({first}, timeout=_FIRST_CHUNK_SECONDS if follow else None)
             if first.done():
                 first.result()
+            await exchange.start(200, b"text/plain")
+            await self._streams.run(exchange, _copy(exchange, first, lines))
+        finally:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            if isinstance(lines, AsyncGenerator):
+                await lines.aclose()
 
-        async def producer() -> None:
-            try:
-                chunk = await first
-                while chunk:
-                    await exchange.write(chunk)
-                    chunk = await anext(lines, b"")
-            finally:
-                first.cancel()
 
-        await exchange.start(200, b"text/plain")
-        await self._streams.run(exchange, producer())
+async def _copy(
+    exchange: Exchange, first: asyncio.Future[bytes], lines: AsyncIterator[bytes]
+) -> None:
+    chunk = await first
+    while chunk:
+        await exchange.write(chunk)
+        chunk = await anext(lines, b"")
 
 
 class AccountTokens:

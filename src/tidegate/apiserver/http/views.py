@@ -16,6 +16,7 @@ from tidegate.apiserver.storage.stored import Event, Stored
 from tidegate.apiserver.tables.columns import Layout
 from tidegate.apiserver.tables.render import layout_for, partial_metadata, render_table
 from tidegate.kube.client import EventType
+from tidegate.kube.clock import Clock
 from tidegate.kube.errors import BadRequest
 
 _INCLUDES = ("None", "Metadata", "Object")
@@ -39,7 +40,7 @@ class View(Protocol):
         ...
 
 
-def view_for(exchange: Exchange, spec: KindSpec, now: float) -> View:
+def view_for(exchange: Exchange, spec: KindSpec, clock: Clock) -> View:
     """The form the client asks for in its Accept header.
 
     Raises:
@@ -50,7 +51,7 @@ def view_for(exchange: Exchange, spec: KindSpec, now: float) -> View:
         include = exchange.query.get("includeObject") or "Metadata"
         if include not in _INCLUDES:
             raise BadRequest(f"includeObject: Unsupported value: {include!r}: use {_INCLUDES}")
-        return _TableView(layout_for(spec), now, include, _content_type(media))
+        return _TableView(layout_for(spec), clock, include, _content_type(media))
     if media.transform:
         return _MetadataView(_content_type(media))
     if exchange.query.get("pretty") in ("true", "1"):
@@ -85,7 +86,7 @@ class _PrettyView(_PlainView):
 @dataclass
 class _TableView:
     layout: Layout
-    now: float
+    clock: Clock
     include: str
     content_type: bytes
     headers_sent: bool = False
@@ -109,7 +110,7 @@ class _TableView:
         return render_table(
             self.layout,
             items,
-            now=self.now,
+            now=self.clock.time(),
             include=self.include,
             metadata=metadata,
             headers=headers,
