@@ -1,0 +1,217 @@
+"""Requests per second through the gateway, against the same HAProxy with a static configuration.
+
+    python -m benchmarks.gateway [--seconds 4] [--rounds 3] [--connections 64]
+
+The load is `wrk`'s (installed with apt when it is missing and we may); the pods are one HAProxy
+that answers by itself. Cases take turns, so that a busy machine is equally bad for all; the
+table has medians, and the ratios are medians of the ratios within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tidegate.gateway.dataplane import DataPlane
+from tidegate.gateway.haproxy import binary
+from tidegate.gateway.model import HostRoute, PodServer, Revision, Split
+from tidegate.gateway.routes import entries
+from tidegate.gateway.settings import GatewaySettings
+from tidegate.kube.objects import Key
+
+_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+_COMMON = """
+global
+    maxconn 4000
+    nbthread {threads}
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+"""
+_PODS = 4
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table: where the load goes."""
+
+    name: str
+    port: int
+    host: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """Requests per second, and latencies in milliseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=64)
+    options = parser.parse_args()
+    wrk = _wrk()
+    threads = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as directory:
+        pods = [_free_port() for _ in range(_PODS)]
+        static = _free_port()
+        with (
+            _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)),
+            _haproxy(Path(directory) / "static.cfg", _static_config(static, pods, threads)),
+        ):
+            asyncio.run(_through_gateway(Path(directory), pods, static, wrk, options))
+
+
+async def _through_gateway(
+    directory: Path, pods: list[int], static: int, wrk: str, options: argparse.Namespace
+) -> None:
+    settings = GatewaySettings(data_dir=directory, port=_free_port())
+    plane = DataPlane(settings)
+    await plane.open()
+    try:
+        share = max(options.connections // _PODS, 1)
+        limits = {"unlimited": 0, "limited": share, "crowded": 1}
+        routes: list[HostRoute] = []
+        for name, limit in limits.items():
+            await _publish(plane, name, limit, pods)
+            splits = (Split(Key("bench", name), 100),)
+            routes.append(HostRoute(f"{name}.localhost", "", splits))
+        split = (Split(Key("bench", "unlimited"), 90), Split(Key("bench", "limited"), 10))
+        routes.append(HostRoute("split.localhost", "", split))
+        await plane.set_routes(entries(routes, plane.slots.of))
+        cases = [
+            Case("pods, without a proxy", pods[0], "localhost"),
+            Case("static HAProxy", static, "localhost"),
+            Case("gateway, no limit", settings.port, "unlimited.localhost"),
+            Case("gateway, 90/10 split", settings.port, "split.localhost"),
+            Case(
+                f"gateway, {_PODS} pods of concurrency {share}", settings.port, "limited.localhost"
+            ),
+            Case(f"gateway, {_PODS} pods of 1 at once", settings.port, "crowded.localhost"),
+        ]
+        rounds = [
+            [await asyncio.to_thread(_load, wrk, case, options) for case in cases]
+            for _ in range(options.rounds)
+        ]
+        _print(cases, rounds, await _memory(plane))
+    finally:
+        await plane.stop()
+
+
+async def _publish(plane: DataPlane, name: str, limit: int, pods: list[int]) -> None:
+    revision = Revision(Key("bench", name), limit, timeout_ms=60_000, max_queued=10_000)
+    await plane.place(revision)
+    servers = [PodServer(f"pod-{n}", "127.0.0.1", port, True) for n, port in enumerate(pods)]
+    await plane.set_servers(revision, {server.pod: server for server in servers})
+
+
+def _load(wrk: str, case: Case, options: argparse.Namespace) -> Result:
+    command = [wrk, "-t1", f"-c{options.connections}", f"-d{options.seconds}s", "--latency"]
+    command += ["-H", f"Host: {case.host}", f"http://127.0.0.1:{case.port}/"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", shown)
+    if errors:
+        sys.exit(f"{case.name}: {errors[1]} requests failed")
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", shown)
+    found = dict(re.findall(r"(50|99)%\s+([\d.]+(?:us|ms|s))", shown))
+    if rate is None or len(found) != 2:
+        sys.exit(f"wrk said what cannot be read:\n{shown}")
+    return Result(float(rate[1]), _milliseconds(found["50"]), _milliseconds(found["99"]))
+
+
+def _print(cases: list[Case], rounds: list[list[Result]], memory: str) -> None:
+    table = Table(title=f"median of {len(rounds)} rounds; HAProxy of the gateway: {memory}")
+    for column in ("", "requests/s", "of static", "p50 ms", "p99 ms"):
+        table.add_column(column, justify="right" if column else "left")
+    for number, case in enumerate(cases):
+        results = [results[number] for results in rounds]
+        ratio = statistics.median(results[number].rate / results[1].rate for results in rounds)
+        table.add_row(
+            case.name,
+            f"{statistics.median(result.rate for result in results):,.0f}",
+            f"{ratio:.2f}",
+            f"{statistics.median(result.p50 for result in results):.2f}",
+            f"{statistics.median(result.p99 for result in results):.2f}",
+        )
+    Console().print(table)
+
+
+async def _memory(plane: DataPlane) -> str:
+    status = await asyncio.to_thread(Path(f"/proc/{plane.process.pid}/status").read_text)
+    resident = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return f"{int(resident[1]) // 1024} MB" if resident else "memory unknown"
+
+
+def _pods_config(ports: list[int]) -> str:
+    binds = "\n".join(f"    bind 127.0.0.1:{port}" for port in ports)
+    answer = '    http-request return status 200 content-type text/plain string "ok"'
+    return _COMMON.format(threads=1) + f"frontend pods\n{binds}\n{answer}\n"
+
+
+def _static_config(port: int, pods: list[int], threads: int) -> str:
+    servers = "\n".join(
+        f"    server pod{number} 127.0.0.1:{pod}" for number, pod in enumerate(pods)
+    )
+    return (
+        _COMMON.format(threads=threads)
+        + f"frontend http\n    bind 127.0.0.1:{port}\n    default_backend pods\n"
+        + f"backend pods\n{servers}\n"
+    )
+
+
+@contextmanager
+def _haproxy(path: Path, config: str) -> Iterator[None]:
+    path.write_text(config)
+    process = subprocess.Popen([binary.find(), "-db", "-f", path], stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wrk() -> str:
+    found = shutil.which("wrk")
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "install", "-y", "-q", "wrk"], check=False)
+        found = shutil.which("wrk")
+    if found is None:
+        sys.exit("this benchmark needs wrk: install it (Debian: apt-get install wrk)")
+    return found
+
+
+def _milliseconds(text: str) -> float:
+    number = text.rstrip("mus")
+    return float(number) * _UNITS[text[len(number) :]]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
