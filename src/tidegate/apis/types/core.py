@@ -121,7 +121,6 @@ class GRPCAction(Model):
 class Probe(Model):
     """How to find out whether a container is alive or ready; exactly one handler."""
 
-    # `exec` is the field's name on the wire; the alias is spelled out for it and for `grpc`.
     exec_: ExecAction | None = Field(None, alias="exec", description="A command.")
     http_get: HTTPGetAction | None = Field(None, description="An HTTP request.")
     tcp_socket: TCPSocketAction | None = Field(None, description="A TCP connection.")
