@@ -37,17 +37,32 @@ class Api:
     def endpoints(self) -> list[Endpoint]:
         at = "/sdapi/v1"
         return [
-            Endpoint("POST", f"{at}/txt2img", self.txt2img, "Pictures from a prompt", Txt2Img, Pictures),
-            Endpoint("POST", f"{at}/img2img", self.img2img, "Pictures from a picture", Img2Img, Pictures),
+            Endpoint(
+                "POST", f"{at}/txt2img", self.txt2img, "Pictures from a prompt", Txt2Img, Pictures
+            ),
+            Endpoint(
+                "POST", f"{at}/img2img", self.img2img, "Pictures from a picture", Img2Img, Pictures
+            ),
             Endpoint("GET", f"{at}/progress", self.progress, "The job in work", None, Progress),
             Endpoint("POST", f"{at}/interrupt", self.interrupt, "End the job with what there is"),
-            Endpoint("POST", f"{at}/skip", self.skip, "End the picture in work, go on with the next"),
+            Endpoint(
+                "POST", f"{at}/skip", self.skip, "End the picture in work, go on with the next"
+            ),
             Endpoint("GET", f"{at}/options", self.get_options, "The options", None, Options),
             Endpoint("POST", f"{at}/options", self.set_options, "Set some options", Options),
             Endpoint("GET", f"{at}/sd-models", self.models, "The models", None, [Model]),
             Endpoint("GET", f"{at}/samplers", self.samplers, "The samplers", None, [SamplerItem]),
-            Endpoint("POST", f"{at}/png-info", self.png_info, "Parameters in a PNG", PngInfoRequest, PngInfo),
-            Endpoint("GET", f"{at}/cmd-flags", self.cmd_flags, "The flags the server was started with"),
+            Endpoint(
+                "POST",
+                f"{at}/png-info",
+                self.png_info,
+                "Parameters in a PNG",
+                PngInfoRequest,
+                PngInfo,
+            ),
+            Endpoint(
+                "GET", f"{at}/cmd-flags", self.cmd_flags, "The flags the server was started with"
+            ),
         ]
 
     async def txt2img(self, request: Request) -> Response:
@@ -60,14 +75,24 @@ class Api:
         works = await asyncio.to_thread(generation.works_of, self._studio, asked)
         job = Job(works)
         made = await generation.make_while_connected(self._studio, job, request)
-        body = await asyncio.to_thread(generation.answer, self._studio, asked, job, made, self.options)
+        body = await asyncio.to_thread(
+            generation.answer, self._studio, asked, job, made, self.options
+        )
         return JSONResponse(body)
 
     async def progress(self, request: Request) -> Response:
         job = self._studio.current
-        with_image = request.query_params.get("skip_current_image", "false").lower() not in ("true", "1")
+        with_image = request.query_params.get("skip_current_image", "false").lower() not in (
+            "true",
+            "1",
+        )
         image = None
-        if job and with_image and self.options.live_previews_enable and (preview := job.state.preview):
+        if (
+            job
+            and with_image
+            and self.options.live_previews_enable
+            and (preview := job.state.preview)
+        ):
             picture = await asyncio.to_thread(preview)
             image = pictures.to_base64(pictures.to_png(picture))
         answer = Progress(
@@ -96,7 +121,9 @@ class Api:
         wanted = given.get("sd_model_checkpoint")
         if wanted is not None and not generation.is_model(self._studio, wanted):
             raise bad_field(
-                "sd_model_checkpoint", f"no such model; there is {generation.title(self._studio)}", wanted
+                "sd_model_checkpoint",
+                f"no such model; there is {generation.title(self._studio)}",
+                wanted,
             )
         if wanted is not None:
             given["sd_model_checkpoint"] = generation.title(self._studio)
@@ -118,7 +145,9 @@ class Api:
         return JSONResponse([model.model_dump()])
 
     async def samplers(self, request: Request) -> Response:
-        items = [SamplerItem(name=s.name, aliases=list(s.aliases)) for s in self._studio.engine.samplers]
+        items = [
+            SamplerItem(name=s.name, aliases=list(s.aliases)) for s in self._studio.engine.samplers
+        ]
         return JSONResponse([item.model_dump() for item in items])
 
     async def png_info(self, request: Request) -> Response:
@@ -129,7 +158,9 @@ class Api:
             raise bad_field("image", str(error)) from error
         items = {k: v for k, v in picture.info.items() if isinstance(v, str)}
         text = items.get("parameters", "")
-        found = PngInfo(info=text, items=items, parameters=pictures.parse_infotext(text) if text else {})
+        found = PngInfo(
+            info=text, items=items, parameters=pictures.parse_infotext(text) if text else {}
+        )
         return JSONResponse(found.model_dump())
 
     async def cmd_flags(self, request: Request) -> Response:

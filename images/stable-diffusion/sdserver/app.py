@@ -39,7 +39,12 @@ class PodHeader:
 
 
 def build_app(
-    studio: Studio, *, pod: str, flags: dict[str, Any], page: bool = True, cors: list[str] | None = None
+    studio: Studio,
+    *,
+    pod: str,
+    flags: dict[str, Any],
+    page: bool = True,
+    cors: list[str] | None = None,
 ) -> Starlette:
     """`flags` are what the server was started with; without `page` only the API is served."""
     endpoints = Api(studio, flags).endpoints()
@@ -54,14 +59,21 @@ def build_app(
         return JSONResponse(openapi.document(endpoints, version=VERSION))
 
     async def docs(request: Request) -> Response:
-        return HTMLResponse(openapi.docs_page(endpoints, openapi.document(endpoints, version=VERSION)))
+        return HTMLResponse(
+            openapi.docs_page(endpoints, openapi.document(endpoints, version=VERSION))
+        )
 
     routes += [Route("/healthz", healthz), Route("/openapi.json", spec), Route("/docs", docs)]
     routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     if page:
         handlers = Page(studio, pod)
-        routes += [Route("/", handlers.index), Route("/generate", handlers.generate, methods=["POST"])]
+        routes += [
+            Route("/", handlers.index),
+            Route("/generate", handlers.generate, methods=["POST"]),
+        ]
     middleware = [Middleware(PodHeader, pod=pod)]
     if cors:
-        middleware.append(Middleware(CORSMiddleware, allow_origins=cors, allow_methods=["*"], allow_headers=["*"]))
+        middleware.append(
+            Middleware(CORSMiddleware, allow_origins=cors, allow_methods=["*"], allow_headers=["*"])
+        )
     return Starlette(routes=routes, middleware=middleware, exception_handlers={ApiError: api_error})

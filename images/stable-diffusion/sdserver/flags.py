@@ -56,12 +56,20 @@ class Flags:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="launch.py", description="A Stable Diffusion server.", allow_abbrev=False)
-    made.add_argument("--listen", action="store_true", help="on all interfaces, or on $LISTEN_HOST if set")
+    made = argparse.ArgumentParser(
+        prog="launch.py", description="A Stable Diffusion server.", allow_abbrev=False
+    )
+    made.add_argument(
+        "--listen", action="store_true", help="on all interfaces, or on $LISTEN_HOST if set"
+    )
     made.add_argument("--server-name", metavar="HOST", help="the address to listen on")
     made.add_argument("--port", type=int, help=f"default: $PORT, else {DEFAULT_PORT}")
-    made.add_argument("--ckpt", type=Path, help="weights: a .safetensors file or a diffusers directory")
-    made.add_argument("--ckpt-dir", type=Path, help="a directory of weights; the first by name is taken")
+    made.add_argument(
+        "--ckpt", type=Path, help="weights: a .safetensors file or a diffusers directory"
+    )
+    made.add_argument(
+        "--ckpt-dir", type=Path, help="a directory of weights; the first by name is taken"
+    )
     made.add_argument("--nowebui", action="store_true", help="the API only, no page")
     made.add_argument("--cors-allow-origins", default="", help="comma-separated origins")
     made.add_argument("--grace", type=float, default=DEFAULT_GRACE,
@@ -105,7 +113,8 @@ def host_of(got: argparse.Namespace, environment: Mapping[str, str]) -> str:
     if got.server_name:
         return got.server_name
     # A platform that runs the server as a plain process sets LISTEN_HOST to keep it on loopback.
-    return environment.get("LISTEN_HOST", "0.0.0.0") if got.listen else "127.0.0.1"
+    everywhere = environment.get("LISTEN_HOST", "0.0.0.0")  # noqa: S104 - what --listen means
+    return everywhere if got.listen else "127.0.0.1"
 
 
 def weights_of(made: argparse.ArgumentParser, got: argparse.Namespace) -> Path | None:

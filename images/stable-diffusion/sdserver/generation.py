@@ -24,7 +24,9 @@ def works_of(studio: Studio, asked: Txt2Img) -> list[Work]:
     """One work per picture, with seeds counting up; raises 422 for what the engine cannot do."""
     count = asked.batch_size * asked.n_iter
     if count > MAX_PICTURES:
-        raise bad_field("n_iter", f"n_iter x batch_size is {count}, more than {MAX_PICTURES}", asked.n_iter)
+        raise bad_field(
+            "n_iter", f"n_iter x batch_size is {count}, more than {MAX_PICTURES}", asked.n_iter
+        )
     check_model(studio, asked)
     init = None
     if isinstance(asked, Img2Img):

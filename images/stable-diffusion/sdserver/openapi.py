@@ -36,7 +36,10 @@ def item_of(endpoint: Endpoint) -> Any:
 
 
 def operation(endpoint: Endpoint) -> dict[str, Any]:
-    found: dict[str, Any] = {"summary": endpoint.summary, "responses": {"200": {"description": "OK"}}}
+    found: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "responses": {"200": {"description": "OK"}},
+    }
     if endpoint.gives:
         schema: dict[str, Any] = {"$ref": REF.format(model=item_of(endpoint).__name__)}
         if isinstance(endpoint.gives, list):
@@ -44,7 +47,10 @@ def operation(endpoint: Endpoint) -> dict[str, Any]:
         found["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
     if endpoint.takes:
         schema = {"$ref": REF.format(model=endpoint.takes.__name__)}
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        found["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
         found["responses"]["422"] = {"description": "A field is wrong; `detail[].loc` names it"}
     return found
 
@@ -76,15 +82,20 @@ def section(endpoint: Endpoint, spec: dict[str, Any]) -> str:
 def fields_table(label: str, schema: dict[str, Any]) -> str:
     rows = []
     for name, field in schema.get("properties", {}).items():
-        default = "required" if name in schema.get("required", []) else json.dumps(field.get("default"))
+        default = (
+            "required" if name in schema.get("required", []) else json.dumps(field.get("default"))
+        )
         limits = ", ".join(
             f"{words} {field[key]}"
             for key, words in (
-                ("minimum", "from"), ("maximum", "to"), ("multipleOf", "multiple of"), ("maxLength", "length to")
+                ("minimum", "from"), ("maximum", "to"), ("multipleOf", "multiple of"),
+                ("maxLength", "length to"),
             )
             if key in field
         )  # fmt: skip
-        kind = field.get("type") or "/".join(o.get("type", "object") for o in field.get("anyOf", [{}]))
+        kind = field.get("type") or "/".join(
+            o.get("type", "object") for o in field.get("anyOf", [{}])
+        )
         note = "; ".join(filter(None, [limits, field.get("description", "")]))
         rows.append(
             f"<tr><td><code>{html.escape(name)}</code></td><td>{html.escape(kind)}</td>"

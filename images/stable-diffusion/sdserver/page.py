@@ -58,7 +58,9 @@ class Page:
             while not making.done():
                 await changed.wait()
                 changed.clear()
-                with_preview = time.monotonic() - shown >= PREVIEW_EVERY and job.state.preview is not None
+                with_preview = (
+                    time.monotonic() - shown >= PREVIEW_EVERY and job.state.preview is not None
+                )
                 if with_preview:
                     shown = time.monotonic()
                 yield line(await self._progress(job, with_preview=with_preview))

@@ -65,7 +65,9 @@ def parse_infotext(text: str) -> dict[str, Any]:
 def to_png(picture: Image.Image, text: str | None = None) -> bytes:
     out, info = io.BytesIO(), PngInfo()
     if text is not None:
-        info.add_itxt("parameters", text) if not is_latin1(text) else info.add_text("parameters", text)
+        info.add_itxt("parameters", text) if not is_latin1(text) else info.add_text(
+            "parameters", text
+        )
     picture.save(out, "PNG", pnginfo=info, compress_level=3)
     return out.getvalue()
 

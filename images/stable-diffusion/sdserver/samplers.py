@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ Array = NDArray[np.float32]
 Denoise = Callable[[Array, float], Array]
 OnStep = Callable[[int, Array], None]
 
-# Between pure noise and the picture, in the angle t of alpha = cos(pi t / 2), sigma = sin(pi t / 2).
+# From noise to picture, in the angle t of alpha = cos(pi t / 2), sigma = sin(pi t / 2).
 FIRST_ANGLE, LAST_ANGLE = 0.99, 0.04
 KARRAS_RHO = 7.0
 
@@ -58,7 +59,7 @@ def angle_at(sigma: float) -> float:
 def euler(
     denoise: Denoise, x: Array, sigmas: list[float], rng: np.random.Generator, on_step: OnStep
 ) -> Array:
-    for i, (now, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for i, (now, after) in enumerate(pairwise(sigmas)):
         guess = denoise(x, now)
         on_step(i, guess)
         x = guess + (x - guess) * np.float32(after / now)
@@ -68,7 +69,7 @@ def euler(
 def euler_ancestral(
     denoise: Denoise, x: Array, sigmas: list[float], rng: np.random.Generator, on_step: OnStep
 ) -> Array:
-    for i, (now, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for i, (now, after) in enumerate(pairwise(sigmas)):
         guess = denoise(x, now)
         on_step(i, guess)
         up = min(after, math.sqrt(after**2 * (now**2 - after**2) / now**2))
@@ -82,7 +83,7 @@ def euler_ancestral(
 def heun(
     denoise: Denoise, x: Array, sigmas: list[float], rng: np.random.Generator, on_step: OnStep
 ) -> Array:
-    for i, (now, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for i, (now, after) in enumerate(pairwise(sigmas)):
         guess = denoise(x, now)
         on_step(i, guess)
         slope = (x - guess) / np.float32(now)
@@ -99,7 +100,7 @@ def dpm_2m(
 ) -> Array:
     """DPM-Solver++(2M): second order from the guess of the step before."""
     before: Array | None = None
-    for i, (now, after) in enumerate(zip(sigmas, sigmas[1:], strict=False)):
+    for i, (now, after) in enumerate(pairwise(sigmas)):
         guess = denoise(x, now)
         on_step(i, guess)
         if after == 0:

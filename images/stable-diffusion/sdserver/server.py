@@ -39,7 +39,9 @@ class Server(uvicorn.Server):
         if not self._studio.ending:
             log.info("signal %s: finishing what is in work, at most %g s", sig, self._grace)
             self._studio.end_soon()
-            self._loop.call_soon_threadsafe(self._loop.call_later, self._grace, self._studio.cut_off)
+            self._loop.call_soon_threadsafe(
+                self._loop.call_later, self._grace, self._studio.cut_off
+            )
         super().handle_exit(sig, frame)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -82,9 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def serve(flags: Flags, engine: Engine) -> int:
     studio = Studio(engine)
     shown: dict[str, Any] = {
-        key: str(value) if isinstance(value, Path) else value for key, value in dataclasses.asdict(flags).items()
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in dataclasses.asdict(flags).items()
     }
-    app = build_app(studio, pod=pod_name(), flags=shown, page=not flags.nowebui, cors=list(flags.cors))
+    app = build_app(
+        studio, pod=pod_name(), flags=shown, page=not flags.nowebui, cors=list(flags.cors)
+    )
     config = uvicorn.Config(
         app,
         host=flags.host,

@@ -39,7 +39,9 @@ class ApiError(Exception):
 
 
 def bad_field(name: str, message: str, value: object = None) -> ApiError:
-    return ApiError(422, [{"type": "value_error", "loc": ["body", name], "msg": message, "input": value}])
+    return ApiError(
+        422, [{"type": "value_error", "loc": ["body", name], "msg": message, "input": value}]
+    )
 
 
 async def read_body(request: Request) -> bytes:
@@ -62,7 +64,9 @@ async def parse(request: Request, model: type[M]) -> M:
     try:
         data = json.loads(body or b"{}")
     except ValueError as error:
-        raise ApiError(422, [{"type": "json_invalid", "loc": ["body"], "msg": str(error)}]) from error
+        raise ApiError(
+            422, [{"type": "json_invalid", "loc": ["body"], "msg": str(error)}]
+        ) from error
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -71,7 +75,12 @@ async def parse(request: Request, model: type[M]) -> M:
 
 def validation_detail(error: ValidationError) -> list[dict[str, Any]]:
     return [
-        {"type": e["type"], "loc": ["body", *e["loc"]], "msg": e["msg"], "input": shortened(e["input"])}
+        {
+            "type": e["type"],
+            "loc": ["body", *e["loc"]],
+            "msg": e["msg"],
+            "input": shortened(e["input"]),
+        }
         for e in error.errors(include_url=False, include_context=False)
     ]
 
@@ -83,5 +92,6 @@ def shortened(value: Any) -> Any:
 
 
 async def api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
+    if not isinstance(error, ApiError):
+        raise error
     return JSONResponse({"detail": error.detail}, status_code=error.status, headers=error.headers)

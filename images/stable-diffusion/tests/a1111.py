@@ -90,7 +90,15 @@ def started(*flags: str, env: dict[str, str] | None = None) -> Iterator[Running]
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "launch.py", "--skip-torch-cuda-test", "--api", "--loglevel", "warning", *flags],
+        [
+            sys.executable,
+            "launch.py",
+            "--skip-torch-cuda-test",
+            "--api",
+            "--loglevel",
+            "warning",
+            *flags,
+        ],
         cwd=IMAGE,
         env={**os.environ, "HOSTNAME": POD, "PORT": str(port), **(env or {})},
     )

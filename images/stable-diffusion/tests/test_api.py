@@ -18,13 +18,17 @@ def distance(a: Image.Image, b: Image.Image) -> float:
 
 
 def test_a_picture_has_the_size_and_parameters_asked_for(client: Client) -> None:
-    answer = client.txt2img("a red heart", negative_prompt="blue", seed=5, steps=6, width=256, height=192)
+    answer = client.txt2img(
+        "a red heart", negative_prompt="blue", seed=5, steps=6, width=256, height=192
+    )
     picture = opened(answer["images"][0])
     assert picture.format == "PNG"
     assert picture.size == (256, 192)
     lines = picture.text["parameters"].split("\n")
     assert lines[:2] == ["a red heart", "Negative prompt: blue"]
-    assert lines[2].startswith("Steps: 6, Sampler: DPM++ 2M, CFG scale: 7.0, Seed: 5, Size: 256x192, Model hash: ")
+    assert lines[2].startswith(
+        "Steps: 6, Sampler: DPM++ 2M, CFG scale: 7.0, Seed: 5, Size: 256x192, Model hash: "
+    )
     assert answer["parameters"]["prompt"] == "a red heart"
     info = info_of(answer)
     assert info["seed"] == 5
@@ -42,7 +46,9 @@ def test_a_random_seed_is_told(client: Client) -> None:
     answer = client.txt2img("dog", steps=2, width=64, height=64)
     seed = info_of(answer)["seed"]
     assert seed >= 0
-    assert client.txt2img("dog", steps=2, width=64, height=64, seed=seed)["images"] == answer["images"]
+    assert (
+        client.txt2img("dog", steps=2, width=64, height=64, seed=seed)["images"] == answer["images"]
+    )
 
 
 def test_a_batch_counts_its_seeds_up(client: Client) -> None:
@@ -69,7 +75,9 @@ def test_the_older_name_of_the_sampler_field_works(client: Client) -> None:
 
 def test_a_negative_prompt_and_guidance_change_the_picture(client: Client) -> None:
     plain = client.picture("red heart", seed=3, steps=8)
-    assert distance(plain, client.picture("red heart", seed=3, steps=8, negative_prompt="heart")) > 1
+    assert (
+        distance(plain, client.picture("red heart", seed=3, steps=8, negative_prompt="heart")) > 1
+    )
     assert distance(plain, client.picture("red heart", seed=3, steps=8, cfg_scale=1)) > 0.2
 
 
@@ -112,11 +120,15 @@ def test_a_body_that_is_no_json_is_refused(client: Client) -> None:
 
 
 def test_null_and_unknown_fields_do_no_harm(client: Client) -> None:
-    answer = client.txt2img("cat", steps=2, width=64, height=64, sampler_name=None, restore_faces=True, tiling=None)
+    answer = client.txt2img(
+        "cat", steps=2, width=64, height=64, sampler_name=None, restore_faces=True, tiling=None
+    )
     assert len(answer["images"]) == 1
 
 
-@pytest.mark.parametrize("prompt", ["", "猫 кот \u0000", "🐱", "x" * 4000, "(a:1.3) [b] <lora:c:1> \\"])
+@pytest.mark.parametrize(
+    "prompt", ["", "猫 кот \u0000", "🐱", "x" * 4000, "(a:1.3) [b] <lora:c:1> \\"]
+)
 def test_any_words_make_a_picture(client: Client, prompt: str) -> None:
     answer = client.txt2img(prompt, steps=2, width=64, height=64)
     found = client.post("png-info", {"image": answer["images"][0]}).json()
@@ -124,16 +136,26 @@ def test_any_words_make_a_picture(client: Client, prompt: str) -> None:
 
 
 def test_png_info_reads_the_parameters_back(client: Client) -> None:
-    text = client.txt2img("a cat, sitting\nupright", negative_prompt="dog", seed=4, steps=3, width=64, height=128)
+    text = client.txt2img(
+        "a cat, sitting\nupright", negative_prompt="dog", seed=4, steps=3, width=64, height=128
+    )
     found = client.post("png-info", {"image": "data:image/png;base64," + text["images"][0]}).json()
     assert found["items"]["parameters"] == found["info"]
     fields = found["parameters"]
     assert fields["Prompt"] == "a cat, sitting\nupright"
     assert fields["Negative prompt"] == "dog"
-    assert (fields["Seed"], fields["Steps"], fields["Size-1"], fields["Size-2"]) == ("4", "3", "64", "128")
+    assert (fields["Seed"], fields["Steps"], fields["Size-1"], fields["Size-2"]) == (
+        "4",
+        "3",
+        "64",
+        "128",
+    )
     bare = client.post("png-info", {"image": png_text()}).json()
     assert (bare["info"], bare["parameters"]) == ("", {})
-    assert client.post("png-info", {"image": "AAAA"}).json()["detail"][0]["loc"] == ["body", "image"]
+    assert client.post("png-info", {"image": "AAAA"}).json()["detail"][0]["loc"] == [
+        "body",
+        "image",
+    ]
 
 
 def test_img2img_goes_from_the_picture_as_far_as_told(client: Client) -> None:
@@ -204,7 +226,9 @@ def test_options_are_kept_and_checked(client: Client) -> None:
     options = client.get("options")
     model = client.get("sd-models")[0]
     assert options["sd_model_checkpoint"] == model["title"]
-    client.post("options", {"live_previews_enable": False, "sd_model_checkpoint": model["model_name"]}).raise_for_status()
+    client.post(
+        "options", {"live_previews_enable": False, "sd_model_checkpoint": model["model_name"]}
+    ).raise_for_status()
     assert client.get("options") == {**options, "live_previews_enable": False}
     client.post("options", {"live_previews_enable": True}).raise_for_status()
     for name, value in (("sd_model_checkpoint", "v1-5"), ("samples_format", "bmp"), ("no_such", 1)):
@@ -245,7 +269,9 @@ def test_a_transparent_picture_is_read_as_on_white(client: Client) -> None:
     out = io.BytesIO()
     Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(out, "PNG")
     fields = {"denoising_strength": 0, "width": 128, "height": 128}
-    clear = client.post("img2img", {**fields, "init_images": [base64.b64encode(out.getvalue()).decode()]}).json()
+    clear = client.post(
+        "img2img", {**fields, "init_images": [base64.b64encode(out.getvalue()).decode()]}
+    ).json()
     white = client.post("img2img", {**fields, "init_images": [png_text(color="white")]}).json()
     difference = ImageChops.difference(opened(clear["images"][0]), opened(white["images"][0]))
     assert difference.getbbox() is None

@@ -6,12 +6,13 @@ import json
 import random
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from render import BACKGROUNDS, TINTS, Recipe, load_entries
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from sdserver.tokenizer import WORD_START, Tokenizer, words_of  # noqa: E402
+from sdserver.tokenizer import WORD_START, Tokenizer, words_of
 
 LEADS = ["a picture of", "a drawing of", "an emoji of", "a photo of", "an icon of", "draw", "one"]
 MERGES = 2600
@@ -28,14 +29,20 @@ class Captioner:
     def caption(self, recipe: Recipe, rng: random.Random) -> str:
         names = [self._name(rng, i, brief=len(recipe.objects) > 1) for i in recipe.objects]
         if recipe.tint:
-            names = [f"{recipe.tint} {names[0]}" if rng.random() < 0.85 else f"{names[0]} in {recipe.tint}"]
+            names = [
+                f"{recipe.tint} {names[0]}"
+                if rng.random() < 0.85
+                else f"{names[0]} in {recipe.tint}"
+            ]
         names = [article(rng, name) for name in names]
         text = rng.choice([" and ", " and ", " and ", " with ", " next to ", ", "]).join(names)
         if rng.random() < 0.12:
             text = f"{rng.choice(LEADS)} {text}"
         if rng.random() < 0.3:
-            text += rng.choice([f" on a {recipe.background} background",
-                                f" on {recipe.background}", f", {recipe.background} background"])  # fmt: skip
+            ground = recipe.background
+            text += rng.choice(
+                [f" on a {ground} background", f" on {ground}", f", {ground} ground"]
+            )
         return text
 
     def _name(self, rng: random.Random, index: int, *, brief: bool) -> str:
@@ -63,16 +70,16 @@ def learn_pieces(entries: list[dict], merges: int) -> list[str]:
     for entry in entries:
         for weight, texts in ((4, entry["names"]), (1, entry["keywords"])):
             for text in texts:
-                counts.update({word: weight for word in words_of(text)})
+                counts.update(dict.fromkeys(words_of(text), weight))
     common = " ".join(LEADS) + " a an the and with next to on in background "
-    counts.update({word: 50 for word in words_of(common + " ".join([*TINTS, *BACKGROUNDS]))})
+    counts.update(dict.fromkeys(words_of(common + " ".join([*TINTS, *BACKGROUNDS])), 50))
     spelled = {word: [WORD_START + word[0], *word[1:]] for word in counts}
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     pieces = [*letters, *(WORD_START + c for c in letters)]
     for _ in range(merges):
         pairs: Counter[tuple[str, str]] = Counter()
         for word, parts in spelled.items():
-            for pair in zip(parts, parts[1:]):
+            for pair in pairwise(parts):
                 pairs[pair] += counts[word]
         if not pairs:
             break
@@ -107,7 +114,9 @@ if __name__ == "__main__":
     known = tokenizer(loaded)
     print(known.size, "pieces")
     captioner = Captioner(loaded)
-    recipes = [Recipe(**r) for r in json.loads((Path(__file__).parent / "data/recipes.json").read_text())]
+    recipes = [
+        Recipe(**r) for r in json.loads((Path(__file__).parent / "data/recipes.json").read_text())
+    ]
     for recipe in rng.sample(recipes, 25):
         print(captioner.caption(recipe, rng))
     for prompt in ("pizza and a rocket", "a red heart", "Kätzchen 🐱", "猫", "skyscraperish"):

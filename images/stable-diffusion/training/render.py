@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 FONT_SIZE = 109  # the only bitmap size the font holds
 SIDE = 128
+SCALE = 0.9  # of a glyph's longer side to its share of the picture
 BACKGROUNDS = {
     "white": (255, 255, 255),
     "blue": (190, 215, 245),
@@ -45,8 +46,6 @@ class Recipe:
     background: str
     tint: str | None
     flip: bool
-    scale: float
-    shift: tuple[float, float]
 
 
 def load_entries() -> list[dict]:
@@ -62,7 +61,7 @@ def may_tint(entry: dict) -> bool:
 def recipes(entries: list[dict], *, seed: int, pairs: int = PAIRS) -> list[Recipe]:
     """The picture list; the first `len(entries)` are the plain ones (white, upright, centred)."""
     rng = random.Random(seed)
-    made = [Recipe((i,), "white", None, False, 0.9, (0, 0)) for i in range(len(entries))]
+    made = [Recipe((i,), "white", None, flip=False) for i in range(len(entries))]
     for i in range(len(entries)):
         made += [vary(rng, (i,), None) for _ in range(SINGLES - 1)]
     for i, entry in enumerate(entries):
@@ -78,10 +77,7 @@ def recipes(entries: list[dict], *, seed: int, pairs: int = PAIRS) -> list[Recip
 
 def vary(rng: random.Random, objects: tuple[int, ...], tint: str | None) -> Recipe:
     background = "white" if rng.random() < 0.3 else rng.choice(list(BACKGROUNDS))
-    if len(objects) > 1:
-        return Recipe(objects, background, tint, flip=False, scale=0.92, shift=(0, 0))
-    shift = (rng.uniform(-3, 3), rng.uniform(-3, 3))
-    return Recipe(objects, background, tint, rng.random() < 0.25, rng.uniform(0.84, 0.92), shift)
+    return Recipe(objects, background, tint, flip=len(objects) == 1 and rng.random() < 0.25)
 
 
 class Painter:
@@ -109,9 +105,9 @@ class Painter:
         picture = Image.new("RGB", (SIDE, SIDE), BACKGROUNDS[recipe.background])
         width = SIDE / len(recipe.objects)
         for place, index in enumerate(recipe.objects):
-            glyph = self._prepare(index, recipe, box=width * recipe.scale)
-            x = width * (place + 0.5) + recipe.shift[0] / len(recipe.objects) - glyph.width / 2
-            y = SIDE / 2 + recipe.shift[1] - glyph.height / 2
+            glyph = self._prepare(index, recipe, box=width * SCALE)
+            x = width * (place + 0.5) - glyph.width / 2
+            y = SIDE / 2 - glyph.height / 2
             picture.paste(glyph, (round(x), round(y)), glyph)
         return picture
 

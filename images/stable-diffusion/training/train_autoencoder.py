@@ -55,12 +55,17 @@ def train(options: argparse.Namespace) -> None:
     parameters = model.decoder.parameters() if options.decoder_only else model.parameters()
     optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
     started, step, average = time.monotonic(), 0, None
-    while not options.encode_only and (
-        spent := (time.monotonic() - started) / (60 * options.minutes)
-    ) < 1:
+    while (
+        not options.encode_only
+        and (spent := (time.monotonic() - started) / (60 * options.minutes)) < 1
+    ):
         for group in optimizer.param_groups:
-            group["lr"] = options.rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * spent))
-        picture = crops(pictures, rng, options.batch, options.crop).to(memory_format=torch.channels_last)
+            group["lr"] = (
+                options.rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * spent))
+            )
+        picture = crops(pictures, rng, options.batch, options.crop).to(
+            memory_format=torch.channels_last
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             if options.decoder_only:
                 with torch.no_grad():
@@ -69,7 +74,10 @@ def train(options: argparse.Namespace) -> None:
                 latents = model.encode(picture)
             noisy = latents + LATENT_NOISE * torch.randn_like(latents)
             made = model.decode(noisy)
-        loss = reconstruction_loss(made.float(), picture) + LATENT_DECAY * latents.float().square().mean()
+        loss = (
+            reconstruction_loss(made.float(), picture)
+            + LATENT_DECAY * latents.float().square().mean()
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -96,7 +104,10 @@ def measure(model: Autoencoder, pictures: np.ndarray, rng: np.random.Generator) 
 @torch.no_grad()
 def encode_all(model: Autoencoder, pictures: np.ndarray, *, latents_too: bool) -> None:
     """Report the error on whole pictures and write all latents, float16."""
-    sample = torch.from_numpy(np.array(pictures[:: len(pictures) // 200])).permute(0, 3, 1, 2) / 127.5 - 1
+    sample = (
+        torch.from_numpy(np.array(pictures[:: len(pictures) // 200])).permute(0, 3, 1, 2) / 127.5
+        - 1
+    )
     error = (model.decode(model.encode(sample)).clamp(-1, 1) - sample).square().mean().item()
     print(f"PSNR {10 * math.log10(4 / error):.2f} dB on {len(sample)} pictures")
     if latents_too:

@@ -1,5 +1,8 @@
 """Train text encoder and denoiser on the stored latents; may be stopped and resumed at any time.
 
+First the text encoder alone learns to sketch pictures from captions, which costs next to nothing a
+step; then both together learn to remove noise.
+
 A checkpoint is written every few minutes, and when time is up or SIGINT or SIGTERM comes; it holds
 the running mean of the weights too, which is what `export.py` takes. `--minutes` sets the length of
 the learning rate's schedule: flat, then falling over its last part.
@@ -9,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import json
-import os
 import random
 import signal
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +26,7 @@ import torch
 from captions import Captioner, tokenizer
 from diffusion_model import Diffusion, alpha_sigma
 from render import Recipe, load_entries
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdserver.tokenizer import MAX_TOKENS
 
@@ -30,8 +34,10 @@ HERE = Path(__file__).parent
 CHECKPOINT = HERE / "runs" / "diffusion.pt"
 DROP_CAPTION = 0.12
 COARSE_WORDS = 0.12  # share of captions cut into short pieces, so that unknown words mean something
-SHARE = {"single": 0.66, "tinted": 0.09, "pair": 0.25}
+SHARE = {"single": 0.56, "tinted": 0.12, "pair": 0.32}
 MEAN_DECAY = 0.999
+SKETCH_SHARE = 0.3
+SKETCH_RATE = 2e-3
 FALL_FROM = 0.5
 NOISE_SHIFT = 2.2  # towards high noise, where the text decides what the picture becomes
 
@@ -47,18 +53,34 @@ class Data:
         self.latents = torch.from_numpy(np.load(HERE / "data" / "latents.npy"))
         kinds = np.array([kind(r) for r in self.recipes])
         self._rows = {name: np.flatnonzero(kinds == name) for name in SHARE}
+        self._pairs_on: dict[str, list[int]] = {}
+        for row in self._rows["pair"]:
+            self._pairs_on.setdefault(self.recipes[row].background, []).append(int(row))
         self._numbers, self._rng = np.random.default_rng(seed), random.Random(seed)
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
         kinds = self._numbers.choice(list(SHARE), size=size, p=list(SHARE.values()))
-        rows = [int(self._numbers.choice(self._rows[k])) for k in kinds]
-        return self.latents[rows].float(), torch.tensor([self._tokens(r) for r in rows])
+        drawn = [self._draw(k) for k in kinds]
+        tokens = torch.tensor([self._tokens(recipe) for recipe, _ in drawn])
+        return torch.stack([latents for _, latents in drawn]).float(), tokens
 
-    def _tokens(self, row: int) -> list[int]:
+    def _draw(self, wanted: str) -> tuple[Recipe, Tensor]:
+        row = int(self._numbers.choice(self._rows[wanted]))
+        recipe, latents = self.recipes[row], self.latents[row]
+        if wanted != "pair":
+            return recipe, latents
+        # The right half of another pair on the same ground makes a pair never seen before.
+        other = self._rng.choice(self._pairs_on[recipe.background])
+        objects = (recipe.objects[0], self.recipes[other].objects[1])
+        half = latents.shape[2] // 2
+        mixed = torch.cat([latents[..., :half], self.latents[other][..., half:]], dim=2)
+        return dataclasses.replace(recipe, objects=objects), mixed
+
+    def _tokens(self, recipe: Recipe) -> list[int]:
         rng = self._rng
         if rng.random() < DROP_CAPTION:
             return self.tokenizer.encode("")
-        text = self._captioner.caption(self.recipes[row], rng)
+        text = self._captioner.caption(recipe, rng)
         coarse = rng.random() < COARSE_WORDS
         return self.tokenizer.encode(text, (lambda: rng.randint(3, 7)) if coarse else None)
 
@@ -78,32 +100,89 @@ def noised(latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return alpha * latents + sigma * noise, t, alpha * noise - sigma * latents
 
 
-def gradients(model: Diffusion, x: Tensor, t: Tensor, v: Tensor, tokens: Tensor) -> tuple[float, list[Tensor]]:
-    """Loss and gradients of a part of a batch; one core's work."""
-    torch.set_num_threads(1)
-    tokens = tokens[:, : int((tokens != 0).sum(1).max())]
+def sketch_loss(model: Diffusion, latents: Tensor, tokens: Tensor) -> Tensor:
+    """Of the text encoder alone."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        guess = model(x, t, tokens)
-    loss = (guess.float() - v).square().mean()
-    return loss.item(), list(torch.autograd.grad(loss, list(model.parameters())))
+        sketch = model.text(shortened(tokens))[-1]
+    return (sketch.float() - latents).square().mean()
 
 
-def accumulate(model: Diffusion, pool: Executor, parts: int, latents: Tensor, tokens: Tensor) -> float:
-    """Set the gradients of a batch, a part of it on each core, and return its loss.
+def diffusion_loss(
+    model: Diffusion, latents: Tensor, x: Tensor, t: Tensor, v: Tensor, tokens: Tensor
+) -> Tensor:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        guess, sketch = model(x, t, shortened(tokens))
+    return (guess.float() - v).square().mean() + SKETCH_SHARE * (
+        sketch.float() - latents
+    ).square().mean()
+
+
+def shortened(tokens: Tensor) -> Tensor:
+    """Without the columns that are padding for all."""
+    return tokens[:, : int((tokens != 0).sum(1).max())]
+
+
+class Cores:
+    """Gradients of a batch, a part of it on each core.
 
     Faster than several threads within each operation, most of which are short.
     """
-    x, t, v = noised(latents)
-    order = [slice(k, None, parts) for k in range(parts)]
-    jobs = [pool.submit(gradients, model, x[k], t[k], v[k], tokens[k]) for k in order]
-    losses, found = zip(*(job.result() for job in jobs))
-    total = found[0]
-    for other in found[1:]:
-        torch._foreach_add_(total, other)
-    torch._foreach_div_(total, parts)
-    for parameter, gradient in zip(model.parameters(), total):
-        parameter.grad = gradient
-    return sum(losses) / parts
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool = ThreadPoolExecutor(count)
+
+    def gradients(
+        self, loss_of: Callable[..., Tensor], parameters: list[nn.Parameter], *batch: Tensor
+    ) -> float:
+        """Set the parameters' gradients of the mean loss, and return it."""
+        jobs = [
+            self._pool.submit(part_of, loss_of, parameters, [b[k :: self._count] for b in batch])
+            for k in range(self._count)
+        ]
+        losses, found = zip(*(job.result() for job in jobs))
+        total = found[0]
+        for other in found[1:]:
+            torch._foreach_add_(total, other)
+        torch._foreach_div_(total, self._count)
+        for parameter, gradient in zip(parameters, total):
+            parameter.grad = gradient
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        return sum(losses) / self._count
+
+
+def part_of(
+    loss_of: Callable[..., Tensor], parameters: list[nn.Parameter], batch: list[Tensor]
+) -> tuple[float, list[Tensor]]:
+    torch.set_num_threads(1)
+    loss = loss_of(*batch)
+    return loss.item(), list(torch.autograd.grad(loss, parameters))
+
+
+def learn_to_sketch(
+    model: Diffusion, data: Data, cores: Cores, *, minutes: float, batch: int = 256
+) -> None:
+    parameters = list(model.text.parameters())
+    optimizer = torch.optim.AdamW(
+        parameters, lr=SKETCH_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    started, step, average = time.monotonic(), 0, None
+    while (part := (time.monotonic() - started) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = (
+                SKETCH_RATE * min(1, (step + 1) / 200) * min(1, max(0.02, 1.4 - 1.4 * part))
+            )
+        loss = cores.gradients(
+            lambda x, k: sketch_loss(model, x, k), parameters, *data.batch(batch)
+        )
+        optimizer.step()
+        step += 1
+        average = loss if average is None else 0.98 * average + 0.02 * loss
+        if step % 100 == 0:
+            print(
+                f"sketch: step {step} loss {average:.4f} {time.monotonic() - started:.0f} s",
+                flush=True,
+            )
 
 
 def train(options: argparse.Namespace) -> None:
@@ -111,10 +190,13 @@ def train(options: argparse.Namespace) -> None:
     state = torch.load(CHECKPOINT) if CHECKPOINT.exists() and not options.fresh else None
     step = state["step"] if state else 0
     data = Data(options.seed + step)
-    model = Diffusion(data.tokenizer.size, MAX_TOKENS)
+    model, cores = Diffusion(data.tokenizer.size, MAX_TOKENS), Cores(options.threads)
+    if state is None:
+        learn_to_sketch(model, data, cores, minutes=options.sketch_minutes)
+    parameters = list(model.parameters())
     mean = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        parameters, lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     spent_before = 0.0
     if state:
@@ -128,15 +210,20 @@ def train(options: argparse.Namespace) -> None:
 
     started = saved = time.monotonic()
     average, first = None, step
-    pool = ThreadPoolExecutor(options.threads)
     while not stop:
         spent = spent_before + time.monotonic() - started
         part = spent / (60 * options.minutes)
         if part >= 1:
             break
         fall = min(1.0, max(0.01, (1 - part) / (1 - FALL_FROM))) * min(1, (step + 1) / 300)
-        loss = accumulate(model, pool, options.threads, *data.batch(options.batch))
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        latents, tokens = data.batch(options.batch)
+        loss = cores.gradients(
+            lambda *part: diffusion_loss(model, *part),
+            parameters,
+            latents,
+            *noised(latents),
+            tokens,
+        )
         for group in optimizer.param_groups:
             group["lr"] = options.rate * fall
         optimizer.step()
@@ -157,14 +244,21 @@ def save(
     model: Diffusion, mean: Diffusion, optimizer: torch.optim.Optimizer, step: int, spent: float
 ) -> None:
     beside = CHECKPOINT.with_suffix(".new")
-    torch.save({"model": model.state_dict(), "mean": mean.state_dict(),
-                "optimizer": optimizer.state_dict(), "step": step, "spent": spent}, beside)  # fmt: skip
-    os.replace(beside, CHECKPOINT)
+    state = {
+        "model": model.state_dict(),
+        "mean": mean.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "spent": spent,
+    }
+    torch.save(state, beside)
+    beside.replace(CHECKPOINT)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--sketch-minutes", type=float, default=4)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)

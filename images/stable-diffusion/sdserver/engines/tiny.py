@@ -20,6 +20,7 @@ from PIL import Image
 from ..samplers import SAMPLERS, Array, angle_at, sigmas_of
 from ..tokenizer import Tokenizer
 from .base import EngineError, Interrupted, OnStep, SamplerInfo, Work
+from .pixels import fitted, flattened
 
 # Guidance makes the guess's contrast too high; this share of the excess is taken back (Lin et al.,
 # "Common Diffusion Noise Schedules and Sample Steps are Flawed", 2023, section 3.4).
@@ -45,6 +46,7 @@ class TinyEngine:
         self._side: int = about["picture_side"]
         self._tokenizer = Tokenizer.load(weights / "tokenizer.json")
         self._text = open_session(weights / "text.onnx")
+        self._text_outputs = [output.name for output in self._text.get_outputs()]
         self._denoiser = open_session(weights / "denoiser.onnx")
         self._decoder = open_session(weights / "decoder.onnx")
         self.filename = str(weights / "denoiser.onnx")
@@ -57,7 +59,7 @@ class TinyEngine:
 
     def generate(self, work: Work, on_step: OnStep) -> Image.Image:
         latents = self.latents(work, on_step)
-        return fitted(self._picture(latents), work.width, work.height)
+        return fitted(self.picture(latents), work.width, work.height)
 
     def latents(self, work: Work, on_step: OnStep) -> Array:
         """The sampled latents, (1, 8, 16, 16), before decoding."""
@@ -76,7 +78,7 @@ class TinyEngine:
 
         def step(number: int, guess: Array) -> None:
             newest[0] = guess
-            on_step(number + 1, len(sigmas) - 1, lambda: self._picture(guess))
+            on_step(number + 1, len(sigmas) - 1, lambda: self.picture(guess))
 
         guided = self._guided(work)
         try:
@@ -102,9 +104,10 @@ class TinyEngine:
 
     def _encode_text(self, prompts: list[str]) -> dict[str, Any]:
         tokens = np.array([self._tokenizer.encode(p) for p in prompts], dtype=np.int64)
-        return dict(zip(("text", "pooled", "bias"), self._text.run(None, {"tokens": tokens}), strict=True))
+        return dict(zip(self._text_outputs, self._text.run(None, {"tokens": tokens}), strict=True))
 
-    def _picture(self, latents: Array) -> Image.Image:
+    def picture(self, latents: Array) -> Image.Image:
+        """The picture of latents, 128x128."""
         pixels = self._decoder.run(None, {"latents": latents})[0][0].transpose(1, 2, 0)
         return Image.fromarray(((pixels + 1) * 127.5 + 0.5).clip(0, 255).astype(np.uint8))
 
@@ -129,24 +132,3 @@ def guided(wanted: Array, unwanted: Array, scale: float) -> Array:
     pushed = unwanted + np.float32(scale) * (wanted - unwanted)
     ratio = float(wanted.std()) / max(float(pushed.std()), 1e-6)
     return pushed * np.float32(GUIDANCE_RESCALE * ratio + 1 - GUIDANCE_RESCALE)
-
-
-def flattened(picture: Image.Image) -> Image.Image:
-    """RGB; what is transparent becomes white."""
-    if "A" not in picture.mode and "transparency" not in picture.info:
-        return picture.convert("RGB")
-    ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-    return Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
-
-
-def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
-    """Scaled to the size asked for, centred on the border's colour if that is not square."""
-    side = min(width, height)
-    scaled = picture.resize((side, side), Image.Resampling.LANCZOS)
-    if width == height:
-        return scaled
-    pixels = np.asarray(picture)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    ground = Image.new("RGB", (width, height), tuple(int(v) for v in np.median(border, axis=0)))
-    ground.paste(scaled, ((width - side) // 2, (height - side) // 2))
-    return ground
