@@ -160,8 +160,6 @@ def _contradictions(config: AutoscalerConfig) -> list[Cause]:
         complain("max-scale", f"{config.max_scale} is above max-scale-limit")
     if config.initial_scale == 0 and not config.allow_zero_initial_scale:
         complain("initial-scale", "0 needs allow-zero-initial-scale")
-    if config.stable_window * config.panic_window_fraction < 1:
-        complain("panic-window-percentage", "leaves a panic window of less than a second")
     return found
 
 
