@@ -33,7 +33,6 @@ class Control:
     """One life of the control plane."""
 
     node: Node
-    client: LocalClient
     task: asyncio.Task[None]
 
     async def die(self) -> None:
@@ -53,7 +52,8 @@ class Stage:
     options: dict[str, Any] = field(default_factory=dict)
     lives: list[Control] = field(default_factory=list)
 
-    def start(self) -> Control:
+    def build(self) -> tuple[Node, Informers]:
+        """A node that does not run yet."""
         client = self.api.client("system:node:tidegate", ("system:nodes",))
         clock = SystemClock()
         informers = Informers(client, clock=clock)
@@ -65,14 +65,18 @@ class Stage:
             ca_file=self.path / "ca.crt",
             **self.options,
         )
-        node = build(Context(client, informers, clock), settings, Tokens())
+        return build(Context(client, informers, clock), settings, Tokens()), informers
+
+    def start(self) -> Control:
+        """A new life of the control plane."""
+        node, informers = self.build()
 
         async def live() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(informers.run())
                 group.create_task(node.run())
 
-        control = Control(node, client, asyncio.create_task(live()))
+        control = Control(node, asyncio.create_task(live()))
         self.lives.append(control)
         return control
 

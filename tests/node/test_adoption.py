@@ -1,5 +1,7 @@
 """What the node owes its pods when something of the platform dies."""
 
+# The tests read small files.
+
 from __future__ import annotations
 
 import asyncio
@@ -166,6 +168,40 @@ async def test_the_end_of_the_platform_ends_pods_and_templates(theatre: Stage) -
     [running, ended] = second.node.usage()
     assert running.running
     assert running.started >= ended.started + ended.seconds
+
+
+async def test_the_platform_can_be_ended_after_its_control_plane_has_died(theatre: Stage) -> None:
+    control = theatre.start()
+    await theatre.create("a", container=READINESS)
+    command = [
+        "python3",
+        "-c",
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)",
+    ]
+    await theatre.create("b", container={"command": command})
+    pods = [await theatre.ready("a"), await theatre.ready("b")]
+    template = parent_of(pid_of(pods[0]))
+    await control.die()
+    node, _ = theatre.build()
+    await node.stop_pods(grace=0.5)
+    for pid in (*map(pid_of, pods), template):
+        await theatre.api.eventually(lambda pid=pid: not is_running(pid))
+    assert [usage.running for usage in node.usage()] == [False, False]
+
+
+async def test_what_a_container_started_ends_with_it(theatre: Stage) -> None:
+    theatre.start()
+    command = ["sh", "-c", "sleep 1000 & echo $! > $HOME/child; exec sleep 1000"]
+    await theatre.create("a", container={"command": command}, restartPolicy="Never")
+    pod = await theatre.ready("a")
+    home = next((theatre.path / "data" / "pods").iterdir()) / "home"
+    await theatre.api.eventually(lambda: (home / "child").exists())
+    child = int((home / "child").read_text())
+    os.kill(parent_of(pid_of(pod)), signal.SIGKILL)
+    os.kill(pid_of(pod), signal.SIGKILL)
+    await theatre.until("a", lambda p: p["status"]["phase"] == "Failed")
+    await theatre.api.eventually(lambda: not is_running(child))
 
 
 async def test_a_second_start_is_warm(theatre: Stage) -> None:

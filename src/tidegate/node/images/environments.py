@@ -64,7 +64,7 @@ class Environments:
                 )
                 if requirements is not None:
                     python = str(place / "bin" / "python")
-                    options = ("--quiet", "--compile-bytecode", "--python", python)
+                    options = ("--quiet", "--python", python)
                     # Paths in the file are relative to it.
                     beside = requirements.parent
                     await _run(beside, uv, "pip", "install", *options, "-r", requirements.name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,15 @@ class ProcessName:
             except ProcessLookupError:
                 # Forked a moment ago and not yet leading a group of its own.
                 os.kill(self.pid, number)
+
+    def kill_rest(self) -> None:
+        """End what is left of its group after its own end."""
+        # A number that is still a group's is not given to a new process: unless a later process
+        # has it, the group of that number, if any, is the one it led.
+        fields = _stat(self.pid)
+        if fields is None or int(fields[19]) == self.start_time:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     async def wait_dead(self) -> None:
         """Wait until it has ended, whoever its parent is."""

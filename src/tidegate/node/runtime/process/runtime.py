@@ -59,6 +59,7 @@ class ProcessContainer:
         if self._exit is None:
             await self.process.wait_dead()
             found = await self._read_exit()
+            self.process.kill_rest()
             self._exit = self._exit or found
         return self._exit
 
