@@ -121,7 +121,7 @@ class AccessRecords:
             except Exception:
                 logger.exception("a subscriber of access records failed")
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader) -> None:
         """Read one connection of HAProxy's until it ends."""
         pending = b""
         try:
@@ -132,10 +132,6 @@ class AccessRecords:
                     self.take(batch)
         except ValueError as error:
             logger.warning("access records: %s; the connection is closed", error)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
 
 
 def split_frames(data: bytes) -> tuple[list[bytes], bytes]:
@@ -152,6 +148,8 @@ def split_frames(data: bytes) -> tuple[list[bytes], bytes]:
             if len(data) - start > 8:
                 raise ValueError(f"no length at {data[start : start + 16]!r}")
             return lines, data[start:]
+        if not data[start:space].isdigit():
+            raise ValueError(f"no length at {data[start : start + 16]!r}")
         length = int(data[start:space])
         if length > _LONGEST_LINE:
             raise ValueError(f"a line of {length} bytes")

@@ -251,7 +251,7 @@ class Agent:
     async def _apply_revision(self, key: Key) -> None:
         obj = self._revisions.get(key.name, key.namespace)
         if obj is None or key not in self._users:
-            await self._withdraw(key, obj)
+            await self._withdraw(key)
             return
         revision = reading.revision_of(
             obj, affinity=self._affinity(key), max_queued=self._max_queued
@@ -264,13 +264,12 @@ class Agent:
             return
         self._sampler.watch(slot, revision.limit)
 
-    async def _withdraw(self, key: Key, obj: Object | None) -> None:
+    async def _withdraw(self, key: Key) -> None:
         """Empty the slot of a revision that gets no new requests."""
         slot = self._plane.slots.of(key)
         if slot is None or self._is_routed(slot):
             return
-        if obj is None or self._plane.servers.get(slot):
-            await self._plane.clear(key)
+        await self._plane.clear(key)
         if await self._plane.release(key):
             self._sampler.unwatch(slot, key)
         else:

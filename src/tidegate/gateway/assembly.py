@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from tidegate.apis.demand import DemandSource
 from tidegate.gateway.access import AccessRecords
 from tidegate.gateway.agent import Agent
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import DemandHub, Sampler
+from tidegate.gateway.listener import listening
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.status import Drains, RouteStatus
 from tidegate.kube.controller import Context
 
-logger = logging.getLogger(__name__)
-
 __all__ = ["Gateway", "GatewaySettings", "build"]
 
-_Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _MOST_NOTICE = 1 << 16
 
 
@@ -53,8 +48,8 @@ class Gateway:
         """
         paths = self._plane.paths
         async with (
-            await _listen(paths.notice_socket, self._serve_notices),
-            await _listen(paths.records_socket, self.records.serve),
+            listening(paths.notice_socket, self._serve_notices),
+            listening(paths.records_socket, self.records.serve),
             asyncio.TaskGroup() as group,
         ):
             group.create_task(self._agent.run())
@@ -67,16 +62,9 @@ class Gateway:
         """End HAProxy, whether or not `run` is running; what is in flight gets some seconds."""
         await self._plane.process.find_and_stop(self._plane.admin)
 
-    async def _serve_notices(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        try:
-            text = await reader.read(_MOST_NOTICE)
-            self._sampler.notice(text.decode(errors="replace").split())
-        except ConnectionError:
-            logger.debug("a notice broke off")
-        finally:
-            writer.close()
+    async def _serve_notices(self, reader: asyncio.StreamReader) -> None:
+        text = await reader.read(_MOST_NOTICE)
+        self._sampler.notice(text.decode(errors="replace").split())
 
 
 def build(context: Context, settings: GatewaySettings) -> Gateway:
@@ -86,9 +74,3 @@ def build(context: Context, settings: GatewaySettings) -> Gateway:
         UserError: the data directory cannot be used, or the limit of open files is too low.
     """
     return Gateway(context, settings)
-
-
-async def _listen(path: Path, serve: _Serve) -> asyncio.Server:
-    path.unlink(missing_ok=True)  # noqa: ASYNC240 - one call on a local file
-    # The directory is the owner's alone, so nobody else can reach the socket.
-    return await asyncio.start_unix_server(serve, path)

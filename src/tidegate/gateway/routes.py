@@ -75,7 +75,8 @@ def changes(path: str, present: Mapping[str, str], wanted: Mapping[str, str]) ->
     for key in hosts:
         verb = "set" if key in present else "add"
         commands.append(f"{verb} map {path} {key} {wanted[key]}")
-    commands += [f"del map {path} {key}" for key in present if key not in wanted]
+    gone = sorted((key for key in present if key not in wanted), key=lambda key: key[0] == "%")
+    commands += [f"del map {path} {key}" for key in gone]
     return commands
 
 

@@ -1,0 +1,109 @@
+"""Routes as map entries: percents exact, and changes in an order that never misleads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.gateway.model import HostRoute, Split
+from tidegate.gateway.routes import RouteError, changes, entries, host_routes
+from tidegate.kube.objects import Key, Object
+
+
+def slot_of(revision: Key) -> str:
+    return f"slot-{revision.name}"
+
+
+@st.composite
+def splits(draw: st.DrawFn) -> tuple[Split, ...]:
+    cuts = sorted(draw(st.lists(st.integers(0, 100), max_size=6)))
+    bounds = [0, *cuts, 100]
+    return tuple(
+        Split(Key("default", f"rev-{number}"), after - before)
+        for number, (before, after) in enumerate(pairwise(bounds))
+    )
+
+
+@given(splits())
+def test_every_percent_has_exactly_its_share_of_a_hundred(parts: tuple[Split, ...]) -> None:
+    found = entries([HostRoute("a.example", "", parts)], slot_of)
+
+    target = found["a.example"]
+    shares = (
+        Counter(found[f"{target}|{share}"] for share in range(100))
+        if target.startswith("%")
+        else Counter({target: 100})
+    )
+
+    wanted = {slot_of(part.revision): part.percent for part in parts if part.percent}
+    assert dict(shares) == wanted
+
+
+@given(splits(), splits())
+def test_a_host_never_leads_to_what_is_not_there(
+    before: tuple[Split, ...], after: tuple[Split, ...]
+) -> None:
+    present = entries([HostRoute("a", "", before), HostRoute("gone", "", before)], slot_of)
+    wanted = entries([HostRoute("a", "", after), HostRoute("new", "", after)], slot_of)
+    table = dict(present)
+
+    for command in changes("m", present, wanted):
+        verb, _, _, key, *value = command.split()
+        if verb == "del":
+            del table[key]
+        else:
+            assert (key in table) == (verb == "set")
+            table[key] = value[0]
+        for host, target in table.items():
+            if target.startswith("%") and not host.startswith("%"):
+                assert all(f"{target}|{share}" in table for share in range(100))
+
+    assert table == wanted
+
+
+def kingress(*, splits: list[Object], host: str = "A.Example", **path: object) -> Object:
+    return {
+        "metadata": {"name": "a", "namespace": "default"},
+        "spec": {"rules": [{"hosts": [host], "http": {"paths": [{"splits": splits, **path}]}}]},
+    }
+
+
+def test_a_rule_is_read_with_its_tag() -> None:
+    half = {"serviceName": "r1", "serviceNamespace": "default", "percent": 50}
+    other = {**half, "serviceName": "r2"}
+    tag = {"Knative-Serving-Tag": {"exact": "Next"}}
+
+    (route,) = host_routes(kingress(splits=[half, other], headers=tag))
+
+    assert route == HostRoute(
+        "a.example",
+        "next",
+        (Split(Key("default", "r1"), 50), Split(Key("default", "r2"), 50)),
+    )
+    assert "a.example|tag:next" in entries([route], slot_of)
+
+
+@pytest.mark.parametrize(
+    ("obj", "said"),
+    [
+        (kingress(splits=[{"serviceName": "r", "percent": 99}]), "sum to 100, not to 99"),
+        (kingress(splits=[{"serviceName": "r", "percent": 100}], path="/x"), "by host only"),
+        (kingress(splits=[{"percent": 100}]), "needs serviceName"),
+        (
+            kingress(splits=[{"serviceName": "r", "percent": 100}], host="a b;del map x"),
+            "no host name",
+        ),
+        (
+            kingress(splits=[{"serviceName": "r", "percent": 100}], headers={"X": {"exact": "y"}}),
+            "only Knative-Serving-Tag",
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_said(obj: Object, said: str) -> None:
+    with pytest.raises(RouteError, match=said) as caught:
+        host_routes(obj)
+    assert "spec.rules[0]" in str(caught.value)
