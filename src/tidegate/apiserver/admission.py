@@ -5,9 +5,11 @@ Does no I/O and never waits, so that what it has seen still holds when the store
 
 from __future__ import annotations
 
+from tidegate.apiserver.patch.apply import Manager, server_side_apply, track_update
 from tidegate.apiserver.refusals import conflict, forbidden
 from tidegate.apiserver.registry import metadata
 from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.navigation import Place, root_place
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.registry.structure import StructureChecks
@@ -15,7 +17,7 @@ from tidegate.apiserver.requests import RequestContext
 from tidegate.apiserver.view import StoreView
 from tidegate.kube.clock import Clock, rfc3339
 from tidegate.kube.errors import BadRequest, Cause, NotFound
-from tidegate.kube.objects import Object, is_deleting, name_of, uid_of
+from tidegate.kube.objects import Object, is_deleting, name_of, thaw, uid_of
 
 _NOT_COUNTED = ("apiVersion", "kind", "metadata", "status")
 
@@ -24,6 +26,7 @@ class Admission:
     """Prepares objects for the store; owns what it is given and changes it in place."""
 
     def __init__(self, registry: Registry, view: StoreView, clock: Clock) -> None:
+        self._registry = registry
         self._structure = StructureChecks(registry)
         self._view = view
         self._clock = clock
@@ -81,6 +84,47 @@ class Admission:
         new = {**old, "metadata": dict(old["metadata"])}
         restore(new, obj, "status")
         return new
+
+    def applied(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        config: Object,
+        live: Object | None,
+        subresource: str,
+    ) -> Object:
+        """What server-side apply makes of `live`, managedFields included; owned by the caller.
+
+        Raises:
+            BadRequest, Invalid: the configuration is malformed.
+            Conflict: other managers own fields that it sets.
+        """
+        manager = Manager(context.field_manager, "Apply", spec.resource.api_version, subresource)
+        result, managed = server_side_apply(
+            live,
+            self.decode(context, spec, config),
+            self._places(spec),
+            manager,
+            force=context.force,
+            now=self.now(),
+        )
+        result = thaw(result)
+        result["metadata"]["managedFields"] = managed
+        return result
+
+    def track(
+        self, context: RequestContext, spec: KindSpec, new: Object, old: Object, subresource: str
+    ) -> None:
+        """Record in `new` who owns what has changed, where an apply has begun such a record."""
+        if not old["metadata"].get("managedFields"):
+            return
+        name = context.field_manager or "unknown"
+        manager = Manager(name, "Update", spec.resource.api_version, subresource)
+        managed = track_update(old, new, self._places(spec), manager, self.now())
+        new["metadata"]["managedFields"] = managed
+
+    def _places(self, spec: KindSpec) -> Place:
+        return root_place(self._registry, spec)
 
     def _complete(
         self, context: RequestContext, spec: KindSpec, obj: Object, old: Object | None

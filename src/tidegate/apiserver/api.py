@@ -22,6 +22,7 @@ from tidegate.apiserver.options import (
 )
 from tidegate.apiserver.patch.dispatch import apply_patch
 from tidegate.apiserver.refusals import already_exists, forbidden, method_not_allowed, not_found
+from tidegate.apiserver.registry.metadata import metadata_of
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import Authorizer, RequestContext
@@ -29,11 +30,12 @@ from tidegate.apiserver.scale import scale_of, with_scale
 from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Stored
 from tidegate.apiserver.subresources import bind_pod, finalize_namespace
+from tidegate.apiserver.values import mapping
 from tidegate.apiserver.view import StoreView
 from tidegate.apiserver.watching import Watch
 from tidegate.kube.client import PatchType
 from tidegate.kube.clock import Clock
-from tidegate.kube.errors import NotFound
+from tidegate.kube.errors import BadRequest, NotFound
 from tidegate.kube.objects import Key, Object, thaw
 from tidegate.kube.resources import NAMESPACES, PODS
 
@@ -179,24 +181,13 @@ class Api:
         """Change parts of an object; the second value says whether it was made (apply only)."""
         self._begin(context, "patch", spec, subresource, namespace, name)
         key = Key(namespace or "", name)
-        old = self.store.newest(spec.bucket, key)
-        if old is None and patch_type is not PatchType.APPLY:
-            raise not_found(spec.resource, name)
-        target = self._shown(spec, subresource, old).object if old else None
+        if patch_type is PatchType.APPLY:
+            return await self._apply(context, spec, key, patch, subresource)
+        old = self._newest(spec, key)
+        target = self._shown(spec, subresource, old).object
         patched = apply_patch(
-            self.registry,
-            spec,
-            target,
-            patch,
-            patch_type,
-            context=context,
-            now=self._admission.now(),
-            subresource=subresource,
+            self.registry, spec, target, patch, patch_type, subresource=subresource
         )
-        if old is None:
-            self.authorize(context, "create", spec, namespace=namespace, name=name)
-            patched.setdefault("metadata", {}).setdefault("name", name)
-            return await self._create(context, spec, patched, namespace), True
         new = self._next(context, spec, patched, old.object, namespace, subresource)
         stored = await self._replace(context, spec, key, new, old)
         return self._shown(spec, subresource, stored), False
@@ -268,14 +259,42 @@ class Api:
         subresource: str,
     ) -> Object:
         if subresource == "status":
-            return self._admission.update_status(context, spec, obj, old)
-        if subresource == "finalize":
+            new = self._admission.update_status(context, spec, obj, old)
+        elif subresource == "finalize":
             check_preconditions(spec, obj, old)
-            return finalize_namespace(obj, old)
-        if subresource == "scale" and spec.scale:
-            check_preconditions(spec, obj, old)
-            obj = thaw(with_scale(spec.scale, old, obj))
-        return self._admission.update(context, spec, obj, old, namespace=namespace)
+            new = finalize_namespace(obj, old)
+        else:
+            if subresource == "scale" and spec.scale:
+                check_preconditions(spec, obj, old)
+                obj = thaw(with_scale(spec.scale, old, obj))
+            new = self._admission.update(context, spec, obj, old, namespace=namespace)
+        self._admission.track(context, spec, new, old, subresource)
+        return new
+
+    async def _apply(
+        self, context: RequestContext, spec: KindSpec, key: Key, config: Any, subresource: str
+    ) -> tuple[Stored, bool]:
+        if not isinstance(config, dict) or subresource not in ("", "status"):
+            raise BadRequest("an apply configuration must be an object, or the status of one")
+        wanted = mapping(config)  # pyright: ignore[reportUnknownArgumentType]
+        namespace = key.namespace or None
+        named = metadata_of(wanted).setdefault("name", key.name)
+        if named != key.name:
+            raise BadRequest(
+                f"the name of the object ({named}) does not match the name on the URL ({key.name})"
+            )
+        old = self.store.newest(spec.bucket, key)
+        if old is None and subresource:
+            raise not_found(spec.resource, key.name)
+        live = old.object if old else None
+        applied = self._admission.applied(context, spec, wanted, live, subresource)
+        if old is None:
+            self.authorize(context, "create", spec, namespace=namespace, name=key.name)
+            return await self._create(context, spec, applied, namespace), True
+        managed = applied["metadata"]["managedFields"]
+        new = self._next(context, spec, applied, old.object, namespace, subresource)
+        new["metadata"]["managedFields"] = managed
+        return await self._replace(context, spec, key, new, old), False
 
     async def _create(
         self, context: RequestContext, spec: KindSpec, obj: Object, namespace: str | None

@@ -10,7 +10,6 @@ from tidegate.apiserver.patch.strategic import strategic_merge
 from tidegate.apiserver.registry.navigation import root_place
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
-from tidegate.apiserver.requests import RequestContext
 from tidegate.apiserver.values import mapping
 from tidegate.kube.client import PatchType
 from tidegate.kube.errors import BadRequest, UnsupportedMediaType
@@ -20,15 +19,13 @@ from tidegate.kube.objects import Object, thaw
 def apply_patch(
     registry: Registry,
     spec: KindSpec,
-    target: Object | None,
+    target: Object,
     patch: Any,
     patch_type: PatchType,
     *,
-    context: RequestContext,
-    now: str,
     subresource: str,
 ) -> Object:
-    """The patched object, as a copy the caller owns; `target` is None where apply may create.
+    """The patched object, as a copy the caller owns; for all types but server-side apply.
 
     Raises:
         BadRequest, Invalid: the patch is malformed or does not fit.
@@ -38,12 +35,12 @@ def apply_patch(
         result = json_patch(target, patch)
     elif not isinstance(patch, dict):
         raise BadRequest("error decoding patch: must be an object")
-    elif patch_type is PatchType.MERGE:
+    elif patch_type is PatchType.MERGE or (
+        patch_type is PatchType.STRATEGIC and subresource == "scale"
+    ):
         result = merge_patch(target, patch)
-    elif patch_type is PatchType.STRATEGIC and spec.strategic and subresource != "scale":
-        result = strategic_merge(target or {}, mapping(patch), root_place(registry, spec))
-    elif patch_type is PatchType.STRATEGIC and subresource == "scale":
-        result = merge_patch(target, patch)
+    elif patch_type is PatchType.STRATEGIC and spec.strategic:
+        result = strategic_merge(target, mapping(patch), root_place(registry, spec))  # pyright: ignore[reportUnknownArgumentType]
     else:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - {patch_type} is not supported for"

@@ -71,6 +71,9 @@ def prepare_update(spec: KindSpec, obj: Object, old: Object, *, namespace: str |
             metadata[name] = before[name]
         elif name not in before:
             metadata.pop(name, None)
+    metadata.pop("managedFields", None)
+    if before.get("managedFields"):
+        metadata["managedFields"] = before["managedFields"]
     if "generateName" in before:
         metadata["generateName"] = before["generateName"]
     _drop_empty(metadata)
