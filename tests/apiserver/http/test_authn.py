@@ -187,6 +187,15 @@ async def test_impersonation_needs_the_right(face: Face) -> None:
     assert (await account.post(path, json={}, headers=headers)).status_code == 403
     headers = {"Impersonate-User": "tidegate-admin", "Impersonate-Group": "system:masters"}
     assert (await account.post(path, json={}, headers=headers)).status_code == 403
+    headers = {
+        "Impersonate-User": "jane",
+        "Impersonate-Extra-Scopes": "all",
+        "Impersonate-Uid": "7",
+    }
+    info = (await admin.post(path, json={}, headers=headers)).json()["status"]["userInfo"]
+    assert (info["uid"], info["extra"]) == ("7", {"scopes": ["all"]})
+    response = await admin.post(path, json={}, headers={"Impersonate-Group": "dev"})
+    assert response.status_code == 400
     response = await admin.get("/api/v1/pods", headers={"Impersonate-User": "jane"})
     assert response.status_code == 403
 

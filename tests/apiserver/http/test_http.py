@@ -346,6 +346,27 @@ async def test_many_requests_at_once_on_many_connections(face: Face) -> None:
     assert len((await http.get(CONFIG_MAPS)).json()["items"]) == 200
 
 
+async def test_a_fault_of_ours_says_nothing_of_our_insides(
+    face: Face, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(face.server.api, "list", broken)
+    status = refused(await face.http().get(CONFIG_MAPS), 500, "InternalError")
+    assert "secret" not in status["message"]
+    assert "secret detail" in caplog.text
+
+
+async def test_a_request_has_a_time_limit(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stuck(*arguments: Any, **options: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(face.server.api, "list", stuck)
+    monkeypatch.setattr("tidegate.apiserver.http.app._TIMEOUT_SECONDS", 0.05)
+    refused(await face.http().get(CONFIG_MAPS), 504, "Timeout")
+
+
 class Lines:
     """A log of three lines, of which the last comes when it is let go."""
 

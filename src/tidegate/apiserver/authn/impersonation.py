@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from tidegate.apiserver.authn.identities import account_of, user_named
+from tidegate.apiserver.authz.rbac import Action
 from tidegate.apiserver.requests import User
 from tidegate.kube.errors import BadRequest
 
@@ -13,6 +14,8 @@ _USER = "impersonate-user"
 _GROUP = "impersonate-group"
 _UID = "impersonate-uid"
 _EXTRA = "impersonate-extra-"
+_EXTRA_GROUP = "authentication.k8s.io"
+_VERB = "impersonate"
 
 
 def impersonated(headers: Mapping[str, list[str]]) -> User | None:
@@ -37,8 +40,21 @@ def impersonated(headers: Mapping[str, list[str]]) -> User | None:
     return User(user.name, user.groups, uid, extra)
 
 
-def required_permissions(user: User, asked_groups: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """What the caller must be allowed to impersonate, as (resource, namespace, name)."""
+def required_permissions(user: User, asked_groups: tuple[str, ...]) -> list[Action]:
+    """What the caller must be allowed to do in order to act as `user`.
+
+    Args:
+        asked_groups: those in the headers; others follow from the user's name.
+    """
     account = account_of(user.name)
-    first = ("serviceaccounts", *account) if account else ("users", "", user.name)
-    return [first, *(("groups", "", group) for group in asked_groups)]
+    if account:
+        namespace, name = account
+        first = Action(_VERB, "", "serviceaccounts", namespace=namespace, name=name)
+    else:
+        first = Action(_VERB, "", "users", name=user.name)
+    actions = [first, *(Action(_VERB, "", "groups", name=group) for group in asked_groups)]
+    if user.uid:
+        actions.append(Action(_VERB, _EXTRA_GROUP, "uids", name=user.uid))
+    for key, values in user.extra.items():
+        actions.extend(Action(_VERB, _EXTRA_GROUP, "userextras", key, name=v) for v in values)
+    return actions

@@ -24,7 +24,7 @@ from tidegate.kube.clock import Clock
 from tidegate.kube.errors import Unauthorized
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-DEFAULT_AUDIENCES = (ISSUER, "https://kubernetes.default.svc", "tidegate")
+DEFAULT_AUDIENCES = (ISSUER, "https://kubernetes.default.svc")
 MINIMUM_SECONDS = 600
 MAXIMUM_SECONDS = 1 << 32
 

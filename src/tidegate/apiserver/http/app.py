@@ -112,14 +112,15 @@ class Application:
 
     def _authorize_impersonation(self, exchange: Exchange, user: User, wanted: User) -> None:
         groups = tuple(exchange.header_lists("impersonate-").get("impersonate-group", ()))
-        for resource, namespace, name in required_permissions(wanted, groups):
-            action = Action("impersonate", "", resource, namespace=namespace, name=name)
+        for action in required_permissions(wanted, groups):
             if not self._authorizer.decide(user, action).allowed:
                 raise Forbidden(
-                    f'{resource} "{name}" is forbidden: User "{user.name}" cannot impersonate '
-                    f'resource "{resource}" in API group "" at the cluster scope',
-                    resource=resource,
-                    name=name,
+                    f'{action.resource} "{action.name}" is forbidden: User "{user.name}" cannot '
+                    f'impersonate resource "{action.resource}" in API group "{action.group}" '
+                    "at the cluster scope",
+                    resource=action.resource,
+                    group=action.group,
+                    name=action.name,
                 )
 
     def _authorize_path(self, user: User, verb: str, path: str) -> None:
@@ -138,6 +139,7 @@ class _Served:
 
 async def _refuse(exchange: Exchange, error: ApiError) -> None:
     if exchange.code:
-        # The response has begun: cutting it off is all that is left to say.
-        raise error
+        # The response has begun: to leave it without its end is all that can still be said.
+        logger.info("%s %s was cut off: %s", exchange.method, exchange.uri, error)
+        return
     await exchange.reply_error(error)

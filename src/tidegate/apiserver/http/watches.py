@@ -15,6 +15,9 @@ from tidegate.kube.errors import ApiError, Gone
 
 _MIN_SECONDS = 1800.0
 _BOOKMARK_SECONDS = 60.0
+# After a write, what comes in this time goes out together: with many watchers of many changes
+# nearly all the cost is per write. A change after a quiet time goes out at once.
+_GATHER_SECONDS = 0.03
 
 
 def time_limit(exchange: Exchange) -> float:
@@ -38,6 +41,7 @@ async def pump(exchange: Exchange, watch: Watch, view: View, clock: Clock, secon
                 next_bookmark = clock.monotonic() + _BOOKMARK_SECONDS
             if lines:
                 await exchange.write(b"".join(lines))
+                await clock.sleep(_GATHER_SECONDS)
     except Gone as error:
         await exchange.write(error_line(error))
 
