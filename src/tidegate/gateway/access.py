@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1 << 18
 _LONGEST_LINE = 1 << 16
 _KEPT = 1000
-_FIELDS = 15
+_FIELDS = 14
+_NO_POD = frozenset(("<NOSRV>", "park", "-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,20 +172,21 @@ def parse(line: bytes) -> AccessRecord | None:
 def _record(fields: list[str]) -> AccessRecord | None:
     namespace, slash, name = fields[0].partition("/")
     try:
+        pod, queued_ms, cold = _destination(fields)
         return AccessRecord(
             revision=Key(namespace, name) if slash else None,
-            pod=_text(fields[1]),
+            pod=pod,
             status=int(fields[2]),
             termination=fields[3],
-            queued_ms=_number(fields[8]),
+            queued_ms=queued_ms,
             service_ms=int(fields[6]),
             total_ms=int(fields[7]),
-            cold_start=float(fields[9]) if fields[9] not in ("", "-") else 0.0,
-            sent=int(fields[10]),
-            received=int(fields[11]),
-            method=fields[12],
-            path=fields[14],
-            request_id=_text(fields[13]),
+            cold_start=float(cold or 0),
+            sent=int(fields[9]),
+            received=int(fields[10]),
+            method=fields[11],
+            path=fields[13],
+            request_id=_text(fields[12]),
         )
     except ValueError:
         return None
@@ -194,5 +196,12 @@ def _text(field_: str) -> str:
     return "" if field_ == "-" else field_
 
 
-def _number(field_: str) -> int:
-    return int(field_) if field_ not in ("", "-") else -1
+def _destination(fields: list[str]) -> tuple[str, int, str]:
+    """Pod, milliseconds queued, seconds held; what was parked has them from further on."""
+    server, parked = fields[1], fields[8]
+    if parked != "-":
+        pod, queued_ms, cold = parked.split("|")
+        return pod, int(queued_ms or -1), cold
+    if server in _NO_POD:
+        return "", int(fields[4]), ""
+    return server, int(fields[4]), ""

@@ -270,15 +270,14 @@ class DataPlane:
 
 
 def _revision_entry(revision: Revision) -> str:
-    affinity = revision.affinity
-    fields = (
+    fields = [
         revision.key.namespace,
         revision.key.name,
         str(revision.timeout_ms),
         str(revision.max_queued),
-        affinity.cookie if affinity else "",
-        str(affinity.max_age) if affinity else "",
-    )
+    ]
+    if revision.affinity is not None:
+        fields += [revision.affinity.cookie, str(revision.affinity.max_age)]
     return "/".join(fields)
 
 
