@@ -124,6 +124,8 @@ async def test_unknown_paths_and_verbs(
     [
         (b"{", "application/json", 400, "BadRequest"),
         (b"a: [", "application/yaml", 400, "BadRequest"),
+        (b'{"a":' * 1000 + b"1" + b"}" * 1000, "application/json", 400, "BadRequest"),
+        (b"{a: " * 1000 + b"1" + b"}" * 1000, "application/yaml", 400, "BadRequest"),
         (b"<x/>", "text/xml", 415, "UnsupportedMediaType"),
         (b"x" * (3 * 1024 * 1024 + 1), "application/json", 413, "RequestEntityTooLarge"),
     ],
@@ -321,6 +323,23 @@ async def test_a_watcher_that_leaves_is_forgotten(face: Face) -> None:
     async with http.stream("GET", CONFIG_MAPS, params={"watch": "true"}):
         assert len(asyncio.all_tasks()) > before
     await eventually(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_a_watcher_that_does_not_read_holds_nobody_up(face: Face) -> None:
+    http = face.http()
+    pki = face.directory / "pki"
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+    _, stuck = await asyncio.open_connection("127.0.0.1", face.server.port, ssl=context, limit=1024)
+    stuck.write(f"GET {CONFIG_MAPS}?watch=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    async with http.stream("GET", CONFIG_MAPS, params={"watch": "true"}) as response:
+        for index in range(100):
+            await http.post(CONFIG_MAPS, json=config_map(f"c{index}", x="x" * 50_000))
+        events = await lines(response, 100)
+    assert [event["object"]["metadata"]["name"] for event in events] == [
+        f"c{index}" for index in range(100)
+    ]
+    stuck.transport.abort()
 
 
 async def test_deleting_a_collection(face: Face) -> None:

@@ -18,7 +18,7 @@ from tidegate.apiserver.http.paths import parse_resource_path
 from tidegate.apiserver.http.rest import Call, ResourceHandler
 from tidegate.apiserver.refusals import Timeout
 from tidegate.apiserver.requests import User
-from tidegate.kube.errors import ApiError, Forbidden, InternalError, Unauthorized
+from tidegate.kube.errors import ApiError, BadRequest, Forbidden, InternalError, Unauthorized
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ class Application:
             return
         except ApiError as error:
             await _refuse(exchange, error)
+        except RecursionError:
+            await _refuse(exchange, BadRequest("the object is nested too deeply"))
         except Exception:
             logger.exception("%s %s failed", exchange.method, exchange.uri)
             await _refuse(exchange, InternalError("an internal error occurred; see the log"))
