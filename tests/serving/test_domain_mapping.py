@@ -75,3 +75,20 @@ async def test_a_domain_without_claim_is_not_served(
     assert found is not None
     assert (found["status"], found["reason"]) == ("False", reason)
     assert not await cluster.exists(networking.INGRESSES, "models.example.org")
+
+
+async def test_a_domain_of_a_deleted_service_is_not_served(cluster: Cluster) -> None:
+    await cluster.client.create(networking.CLUSTER_DOMAIN_CLAIMS, claim("default"))
+    await cluster.apply(serving.DOMAIN_MAPPINGS, MAPPING)
+    # What the garbage collector does after the deletion of the Service.
+    await cluster.client.delete(serving.SERVICES, "hello", namespace="default")
+    await cluster.client.delete(serving.ROUTES, "hello", namespace="default")
+    await cluster.client.delete(networking.INGRESSES, "hello", namespace="default")
+    await cluster.settle()
+    found = condition_of(
+        await cluster.get(serving.DOMAIN_MAPPINGS, "models.example.org"), "ReferenceResolved"
+    )
+    assert found is not None
+    assert found["status"] == "False"
+    assert found["message"] == 'services.serving.knative.dev "hello" not found'
+    assert not await cluster.exists(networking.INGRESSES, "models.example.org")

@@ -126,7 +126,7 @@ def test_once_initialized_it_is_ready_even_at_zero() -> None:
             ),
             "ContainerHealthy",
             "ExitCode137",
-            "Container failed with: OOMKilled",
+            "Container failed with: exit code 137 (OOMKilled)",
             id="crash of a revision that was ready",
         ),
         pytest.param(

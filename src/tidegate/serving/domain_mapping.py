@@ -109,6 +109,7 @@ class DomainMappingReconciler:
         self._mappings = informers.of(serving.DOMAIN_MAPPINGS)
         self._mappings.add_index("reference", reference_index)
         self._claims = informers.of(networking.CLUSTER_DOMAIN_CLAIMS)
+        self._routes = informers.of(serving.ROUTES)
         self._ingresses = informers.of(networking.INGRESSES)
         self._children = Children(context.client, self._ingresses)
 
@@ -119,6 +120,7 @@ class DomainMappingReconciler:
         controller.watch(self._claims, self._mappings_of_claim)
         controller.watch(self._ingresses, owner_key(serving.DOMAIN_MAPPINGS))
         controller.watch(self._ingresses, self._mappings_to_route)
+        controller.watch(self._routes, self._mappings_to_route)
         self._config.on_change(lambda: self._requeue_all(controller))
         return controller
 
@@ -129,8 +131,9 @@ class DomainMappingReconciler:
     def _mappings_of_claim(self, claim: Object) -> Iterable[Key]:
         return [key_of(m) for m in self._mappings.items() if name_of(m) == name_of(claim)]
 
-    def _mappings_to_route(self, ingress: Object) -> Iterable[Key]:
-        value = f"{namespace_of(ingress)}/{name_of(ingress)}"
+    def _mappings_to_route(self, route: Object) -> Iterable[Key]:
+        """Maps a Route, or its Ingress, which has the same name."""
+        value = f"{namespace_of(route)}/{name_of(route)}"
         return [key_of(mapping) for mapping in self._mappings.by_index("reference", value)]
 
     async def reconcile(self, key: Key) -> None:
@@ -161,6 +164,7 @@ class DomainMappingReconciler:
         target = self._target(mapping)
         if isinstance(target, Verdict):
             verdicts[_REFERENCE_RESOLVED] = target
+            await self._children.remove(mapping, name_of(mapping))
             return
         verdicts[_REFERENCE_RESOLVED] = TRUE
         try:
@@ -205,8 +209,9 @@ class DomainMappingReconciler:
             )
         name = str(reference.get("name"))
         target = self._ingresses.get(name, namespace_of(mapping))
-        if target is None or not items(target, "spec", "rules"):
-            kind = str(reference["kind"]).lower()
-            message = f'{kind}s.serving.knative.dev "{name}" has no traffic yet or is not found'
-            return unknown("ResolveFailed", message)
-        return target
+        if target is not None and items(target, "spec", "rules"):
+            return target
+        referent = f'{str(reference["kind"]).lower()}s.serving.knative.dev "{name}"'
+        if self._routes.get(name, namespace_of(mapping)) is None:
+            return false("ResolveFailed", f"{referent} not found")
+        return unknown("ResolveFailed", f"{referent} has no traffic yet")

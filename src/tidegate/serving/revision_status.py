@@ -161,8 +161,9 @@ def _container_failure(pods: tuple[Object, ...]) -> Verdict | None:
             ended = part(status, "state", "terminated") or part(status, "lastState", "terminated")
             if not ended:
                 continue
-            message = ended.get("message") or ended.get("reason") or "no message"
-            return false(f"ExitCode{ended.get('exitCode', 0)}", f"Container failed with: {message}")
+            code = ended.get("exitCode", 0)
+            said = ended.get("message") or f"exit code {code} ({ended.get('reason') or 'Error'})"
+            return false(f"ExitCode{code}", f"Container failed with: {said}")
     return None
 
 
