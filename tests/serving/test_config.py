@@ -13,6 +13,7 @@ from tidegate.apis import networking, serving
 from tidegate.apis.settings import CONFIG_MAPS
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.resources import CONFIG_MAPS as CONFIG_MAP_RESOURCE
+from tidegate.kube.resources import EVENTS
 
 
 @pytest.fixture
@@ -24,6 +25,18 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 async def test_the_config_maps_are_there_to_be_edited(cluster: Cluster) -> None:
     listing = await cluster.client.list(CONFIG_MAP_RESOURCE, namespace="knative-serving")
     assert {item["metadata"]["name"] for item in listing.items} >= set(CONFIG_MAPS)
+
+
+async def test_a_deleted_config_map_means_defaults_and_comes_back(cluster: Cluster) -> None:
+    await cluster.set_config("config-defaults", {"revision-timeout-seconds": "123"})
+    await cluster.client.delete(CONFIG_MAP_RESOURCE, "config-defaults", namespace="knative-serving")
+    await cluster.settle()
+    await cluster.apply(serving.SERVICES, service())
+    live = await cluster.get(serving.SERVICES, "hello")
+    assert live["spec"]["template"]["spec"]["timeoutSeconds"] == 300
+    listing = await cluster.client.list(CONFIG_MAP_RESOURCE, namespace="knative-serving")
+    found = {item["metadata"]["name"]: item["data"] for item in listing.items if "data" in item}
+    assert found["config-defaults"] == {}
 
 
 async def test_defaults_change_what_is_admitted(cluster: Cluster) -> None:
@@ -86,6 +99,8 @@ async def test_a_bad_value_leaves_the_former_ones(
     with caplog.at_level(logging.ERROR):
         await cluster.set_config("config-defaults", {"revision-timeout-seconds": "soon"})
     assert "config-defaults: revision-timeout-seconds" in caplog.text
+    events = await cluster.client.list(EVENTS, namespace="knative-serving")
+    assert "InvalidConfiguration" in {item["reason"] for item in events.items}
     await cluster.apply(serving.SERVICES, service())
     live = await cluster.get(serving.SERVICES, "hello")
     assert live["spec"]["template"]["spec"]["timeoutSeconds"] == 123

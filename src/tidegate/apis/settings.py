@@ -174,6 +174,9 @@ class SettingsHolder:
 ADMISSION = SettingsHolder()
 
 
+_TIMES = ("-seconds", "-duration", "-deadline")
+
+
 def _reader(cls: type[Any]) -> Callable[[Data], Any]:
     """A parser that fills a dataclass by its fields' names, dashes for underscores."""
 
@@ -193,16 +196,25 @@ def _value(key: str, text: str, default: object) -> object:
     if isinstance(default, bool):
         return text.lower() == "true"
     if isinstance(default, int):
-        try:
-            return int(text)
-        except ValueError:
-            return _seconds(key, text)
+        return _seconds(key, text) if key.endswith(_TIMES) else _number(key, text)
     return text
 
 
-def _seconds(key: str, text: str) -> int:
+def _number(key: str, text: str) -> int:
     try:
-        return int(parse_duration(text.strip()))
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{key}: {text!r} is no whole number") from error
+
+
+def _seconds(key: str, text: str) -> int:
+    """Seconds, written as a plain number or as a duration."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return int(parse_duration(text))
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from error
 
@@ -239,5 +251,5 @@ def _gc(data: Data) -> GarbageCollection:
         elif item.name.startswith("retain"):
             values[item.name] = _seconds(key, text)
         else:
-            values[item.name] = int(text)
+            values[item.name] = _number(key, text)
     return GarbageCollection(**values)  # pyright: ignore[reportArgumentType]

@@ -18,10 +18,10 @@ __all__ = ["ServingSettings", "build"]
 
 def build(context: Context, *, settings: ServingSettings) -> list[Runnable]:
     """The controllers of serving; the caller runs them and the context's informers."""
-    config = ConfigStore(context)
     recorder = EventRecorder(context.client, "serving-controller", clock=context.clock)
+    config = ConfigStore(context, recorder)
     return [
-        config,
+        config.controller(),
         ServiceReconciler(context, recorder).controller(),
         ConfigurationReconciler(context, recorder).controller(),
         RevisionReconciler(context, config).controller(),

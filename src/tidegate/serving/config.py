@@ -7,15 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate.apis.settings import ADMISSION, CONFIG_MAPS, NAMESPACE, SettingError, Settings
-from tidegate.kube.controller import Context
-from tidegate.kube.errors import AlreadyExists, ApiError
-from tidegate.kube.informer import Informer
-from tidegate.kube.objects import Object, name_of
+from tidegate.kube.controller import Context, Controller
+from tidegate.kube.events import EventRecorder
+from tidegate.kube.objects import Key, Object, name_of
 from tidegate.kube.resources import CONFIG_MAPS as CONFIG_MAP_RESOURCE
 
 logger = logging.getLogger(__name__)
-
-_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,44 +33,45 @@ class ServingSettings:
 class ConfigStore:
     """Keeps `current` equal to the ConfigMaps, for the controllers and for admission.
 
-    A ConfigMap that cannot be read leaves its former settings in force.
+    The settings change in the informer's handler, so that no reconciler sees a ConfigMap before
+    its settings. A ConfigMap that cannot be read leaves its former settings in force; an event
+    on it says why. One that is absent is created, so that users find what they may set.
     """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, recorder: EventRecorder) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self._recorder = recorder
         self._listeners: list[Callable[[], None]] = []
         self.current = Settings()
-        self.informer: Informer = context.informers.of(CONFIG_MAP_RESOURCE, namespace=NAMESPACE)
-        self.informer.add_handler(self._changed)
+        self._informer = context.informers.of(CONFIG_MAP_RESOURCE, namespace=NAMESPACE)
+        self._informer.add_handler(self._changed)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every change of the settings."""
         self._listeners.append(listener)
 
-    async def run(self) -> None:
-        """Create the ConfigMaps that are absent, so that users find what they may set."""
-        await self.informer.wait_synced()
+    def controller(self) -> Controller:
+        """Keeps the ConfigMaps there and reports what is wrong with them."""
+        controller = Controller("config", self.reconcile, clock=self._clock, workers=1)
+        controller.watch(self._informer)
         for name in CONFIG_MAPS:
-            while not await self._ensure(name):
-                await self._context.clock.sleep(_RETRY_SECONDS)
+            controller.queue.add(Key(NAMESPACE, name))
+        return controller
 
-    async def _ensure(self, name: str) -> bool:
-        if self.informer.get(name, NAMESPACE) is not None:
-            return True
-        config_map: Object = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "data": {},
-        }
+    async def reconcile(self, key: Key) -> None:
+        if key.name not in CONFIG_MAPS:
+            return
+        config_map = self._informer.get(key.name, NAMESPACE)
+        if config_map is None:
+            await self._client.create(CONFIG_MAP_RESOURCE, _empty(key.name))
+            return
         try:
-            await self._context.client.create(CONFIG_MAP_RESOURCE, config_map)
-        except AlreadyExists:
-            return True
-        except ApiError as error:
-            logger.warning("ConfigMap %s/%s cannot be created: %s", NAMESPACE, name, error)
-            return False
-        return True
+            Settings().with_config_map(key.name, config_map.get("data") or {})
+        except SettingError as error:
+            message = f"{error}; the former settings stay in force"
+            logger.error(message)
+            await self._recorder.warning(config_map, "InvalidConfiguration", message)
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         present = new or old
@@ -82,8 +80,7 @@ class ConfigStore:
         data: dict[str, str] = (new or {}).get("data") or {}
         try:
             settings = self.current.with_config_map(name_of(present), data)
-        except SettingError as error:
-            logger.error("%s; its former settings stay in force", error)
+        except SettingError:
             return
         if settings == self.current:
             return
@@ -91,3 +88,12 @@ class ConfigStore:
         ADMISSION.current = settings
         for listener in self._listeners:
             listener()
+
+
+def _empty(name: str) -> Object:
+    return {
+        "apiVersion": CONFIG_MAP_RESOURCE.api_version,
+        "kind": CONFIG_MAP_RESOURCE.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "data": {},
+    }
