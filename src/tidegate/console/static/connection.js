@@ -1,0 +1,20 @@
+// Says whether the page is live, so that old numbers are not taken for new ones.
+
+const place = document.getElementById("link-state");
+
+const show = (state, text) => {
+  place.dataset.state = state;
+  place.textContent = text;
+};
+
+document.addEventListener("htmx:sse:after:connection", () => show("live", "Live"));
+document.addEventListener("htmx:sse:error", (event) => {
+  const status = event.detail.status;
+  if (status === 401) location.reload();
+  else show("lost", status === 429 ? "Too many pages are open" : "Connection lost, trying again");
+});
+document.addEventListener("htmx:sse:close", () => show("lost", "Not live: reload the page"));
+document.addEventListener("htmx:after:request", (event) => {
+  const status = event.detail.ctx?.response?.status;
+  if (status === 429) show("lost", "Too many pages are open: close one and reload");
+});
