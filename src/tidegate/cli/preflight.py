@@ -67,6 +67,19 @@ def running_pid(settings: Settings) -> int | None:
     return None
 
 
+def check_ports(settings: Settings) -> None:
+    """See that the ports of this process are free.
+
+    The gateway's port is not among them: a gateway that goes on from before holds it.
+
+    Raises:
+        UserError: see `check_port`.
+    """
+    bind = settings.bind
+    check_port(bind, settings.api_port, option="--api-port", purpose="Kubernetes API")
+    check_port(bind, settings.console_port, option="--console-port", purpose="console")
+
+
 def check_port(bind: str, port: int, *, option: str, purpose: str) -> None:
     """See that `port` is free.
 
