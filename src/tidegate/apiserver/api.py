@@ -31,6 +31,7 @@ from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Stored
 from tidegate.apiserver.subresources import bind_pod, finalize_namespace
 from tidegate.apiserver.values import mapping
+from tidegate.apiserver.versions import served
 from tidegate.apiserver.view import StoreView
 from tidegate.apiserver.watching import Watch
 from tidegate.kube.client import PatchType
@@ -147,7 +148,7 @@ class Api:
         if spec.create_handler:
             answer = await spec.create_handler(context, self._admission.decode(context, spec, obj))
             return _transient(answer)
-        return await self._create(context, spec, obj, namespace)
+        return self._shown(spec, "", await self._create(context, spec, obj, namespace))
 
     async def update(
         self,
@@ -286,7 +287,7 @@ class Api:
         old = self.store.newest(spec.bucket, key)
         if old is None and subresource:
             raise not_found(spec.resource, key.name)
-        live = old.object if old else None
+        live = served(spec, old).object if old else None
         applied = self._admission.applied(context, spec, wanted, live, subresource)
         if old is None:
             self.authorize(context, "create", spec, namespace=namespace, name=key.name)
@@ -294,7 +295,7 @@ class Api:
         managed = applied["metadata"]["managedFields"]
         new = self._next(context, spec, applied, old.object, namespace, subresource)
         new["metadata"]["managedFields"] = managed
-        return await self._replace(context, spec, key, new, old), False
+        return self._shown(spec, "", await self._replace(context, spec, key, new, old)), False
 
     async def _create(
         self, context: RequestContext, spec: KindSpec, obj: Object, namespace: str | None
@@ -312,6 +313,7 @@ class Api:
         self, context: RequestContext, spec: KindSpec, key: Key, new: Object, old: Stored
     ) -> Stored:
         new["metadata"]["resourceVersion"] = old.object["metadata"]["resourceVersion"]
+        new["apiVersion"] = old.object["apiVersion"]
         finished = is_finished(spec, new)
         if new == old.object and not finished:
             await self.store.settled(spec.bucket, key)
@@ -355,7 +357,7 @@ class Api:
         if subresource == "scale" and spec.scale:
             scale = scale_of(spec.scale, stored.object)
             return Stored(scale, orjson.dumps(scale), stored.version)
-        return stored
+        return served(spec, stored)
 
 
 def _namespace_in(spec: KindSpec, obj: Object) -> str | None:

@@ -21,6 +21,7 @@ from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.selection import Selection, selection
 from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Stored
+from tidegate.apiserver.versions import served
 from tidegate.kube.clock import Clock
 from tidegate.kube.errors import BadRequest, Gone
 
@@ -52,14 +53,16 @@ class Lister:
             return self._next_page(spec, options)
         self._check_version(options)
         wanted = selection(spec, namespace, options.label_selector, options.field_selector)
-        items = self._items(spec.bucket, wanted)
+        items = self._items(spec, wanted)
         return self._page(spec.bucket, items, self._store.version, 0, options.limit, "")
 
-    def _items(self, bucket: str, wanted: Selection) -> list[Stored]:
-        items = self._store.items(bucket, wanted.namespace)
+    def _items(self, spec: KindSpec, wanted: Selection) -> list[Stored]:
+        items = self._store.items(spec.bucket, wanted.namespace)
         matches = wanted.matches
         if matches is not None:
             items = [stored for stored in items if matches(stored)]
+        if spec.custom:
+            items = [served(spec, stored) for stored in items]
         items.sort(key=lambda stored: stored.sort_key)
         return items
 

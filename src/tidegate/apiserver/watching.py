@@ -11,6 +11,7 @@ from tidegate.apiserver.selection import Selection, selection
 from tidegate.apiserver.storage.log import expired
 from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Event, Stored
+from tidegate.apiserver.versions import served_event
 from tidegate.kube.client import EventType
 from tidegate.kube.objects import Object
 
@@ -53,16 +54,21 @@ class Watch:
         """
         if self._initial:
             events, self._initial = self._initial, []
-            return events
+            return self._shown(events)
         while True:
             batch = await self._cursor.next(timeout)
             events = self._seen(batch)
             if events or not batch:
-                return events
+                return self._shown(events)
 
     def bookmark(self) -> Event:
         """A BOOKMARK at the watcher's place."""
         return self._bookmark(self.version, {})
+
+    def _shown(self, events: list[Event]) -> list[Event]:
+        if not self._spec.custom:
+            return events
+        return [served_event(self._spec, event) for event in events]
 
     def _present(self, store: Store) -> list[Event]:
         wanted = self._wanted

@@ -74,11 +74,10 @@ class KindSpec:
         scale: the scale subresource, if any.
         subresources: others, for discovery, as (name, kind, verbs).
         strategic: strategic merge patch is offered (built-in types only).
-        prune: unknown fields are dropped (custom resources) when they are not refused.
+        custom: comes from a CustomResourceDefinition, so that other versions of it may be stored.
         verbs: what is served.
         printer_columns: for tables, where the kind brings its own.
         selectable_fields: what field selectors may name beside metadata.name and .namespace.
-        storage_version: False for the further served versions of a custom kind.
         name_rule: `subdomain`, `label`, `label1035` or `path`: the syntax of metadata.name.
     """
 
@@ -95,11 +94,10 @@ class KindSpec:
     scale: ScaleSpec | None = None
     subresources: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     strategic: bool = False
-    prune: bool = False
+    custom: bool = False
     verbs: tuple[str, ...] = ALL_VERBS
     printer_columns: tuple[PrinterColumn, ...] = ()
     selectable_fields: tuple[str, ...] = ()
-    storage_version: bool = True
     name_rule: str = "subdomain"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidegate.apiserver.registry.custom import default_definition, validate_definition
 from tidegate.apiserver.registry.kinds.cluster import CLUSTER_KINDS
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.core import CORE_KINDS
@@ -17,6 +18,8 @@ BUILTIN_KINDS = (
     builtin(
         CUSTOM_RESOURCE_DEFINITIONS,
         "apiextensions",
+        default=default_definition,
+        validate=validate_definition,
         status_subresource=True,
         generation=True,
     ),
