@@ -15,6 +15,7 @@ from tidegate.apis.admission import (
     admit_route,
     admit_service,
 )
+from tidegate.apis.defaults import with_defaults
 from tidegate.apis.settings import ADMISSION, Autoscaler, Defaults, Features, Settings
 from tidegate.kube.errors import BadRequest, Invalid
 from tidegate.kube.objects import thaw
@@ -163,6 +164,18 @@ def test_cluster_defaults_count() -> None:
         "requests": {"cpu": "100m"},
         "limits": {"memory": "1Gi"},
     }
+
+
+def test_objects_that_were_never_admitted_get_their_defaults_later() -> None:
+    raw = service()
+    assert with_defaults(raw, Settings())["spec"] == admit_service(raw, None, "me")["spec"]
+    assert raw == service()
+
+
+def test_objects_that_were_admitted_keep_their_defaults() -> None:
+    admitted = admit_service(service(), None, "me")
+    later = Settings(defaults=Defaults(revision_cpu_request="1"))
+    assert with_defaults(admitted, later) is admitted
 
 
 def test_authors_are_noted() -> None:

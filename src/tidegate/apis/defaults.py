@@ -7,11 +7,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.apis.fields import part
 from tidegate.apis.settings import Defaults, Settings
-from tidegate.kube.objects import Object
+from tidegate.kube.objects import Object, name_of, owner_references_of, thaw
 
 _PROBE_HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 _WRITABLE_VOLUMES = ("emptyDir", "persistentVolumeClaim", "ephemeral")
+
+
+def with_defaults(obj: Object, settings: Settings) -> Object:
+    """A Service, Configuration or Route as admission would have made it.
+
+    An API without our admission, a real cluster's, hands out what users wrote. What has gone
+    through admission is returned as it is: later changes of the cluster's defaults must not
+    change it.
+    """
+    kind = obj["kind"]
+    spec: Object = thaw(obj.get("spec") or {})
+    has_template = "timeoutSeconds" in part(spec, "template", "spec")
+    if (kind == "Route" or has_template) and (kind == "Configuration" or spec.get("traffic")):
+        return obj
+    if kind == "Service":
+        set_service_defaults(spec, settings, template=not has_template)
+    elif kind == "Configuration":
+        set_template_defaults(spec, settings)
+    else:
+        owned = bool(owner_references_of(obj))
+        set_route_defaults(spec, name_of(obj), owned=owned)
+    return {**obj, "spec": spec}
 
 
 def set_service_defaults(spec: Object, settings: Settings, *, template: bool = True) -> None:

@@ -22,8 +22,8 @@ def build(context: Context, *, settings: ServingSettings) -> list[Runnable]:
     config = ConfigStore(context, recorder)
     return [
         config.controller(),
-        ServiceReconciler(context, recorder).controller(),
-        ConfigurationReconciler(context, recorder).controller(),
+        ServiceReconciler(context, config, recorder).controller(),
+        ConfigurationReconciler(context, config, recorder).controller(),
         RevisionReconciler(context, config).controller(),
         RouteReconciler(context, config, settings, recorder).controller(),
         Labeler(context).controller(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.apis import serving
+from tidegate.apis.defaults import with_defaults
 from tidegate.apis.fields import part
 from tidegate.kube.clock import Clock, rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
@@ -22,6 +23,7 @@ from tidegate.kube.objects import (
 )
 from tidegate.serving.children import write_status
 from tidegate.serving.conditions import TRUE, UNKNOWN, Verdict, conditions, false, verdict_of
+from tidegate.serving.config import ConfigStore
 from tidegate.serving.naming import child_name
 from tidegate.serving.service import is_usable
 
@@ -110,7 +112,8 @@ def latest_ready(configuration: Object, latest_created: Object, revisions: list[
 class ConfigurationReconciler:
     """Brings one Configuration in line."""
 
-    def __init__(self, context: Context, recorder: EventRecorder) -> None:
+    def __init__(self, context: Context, config: ConfigStore, recorder: EventRecorder) -> None:
+        self._config = config
         self._client = context.client
         self._clock: Clock = context.clock
         self._recorder = recorder
@@ -130,7 +133,8 @@ class ConfigurationReconciler:
         if configuration is None or is_deleting(configuration):
             return
         status: Object = dict(configuration.get("status") or {})
-        verdict = await self._observe(configuration, status)
+        wanted = with_defaults(configuration, self._config.current)
+        verdict = await self._observe(wanted, status)
         now = rfc3339(self._clock.time())
         status["conditions"] = conditions(configuration, {"Ready": verdict}, dependants=(), now=now)
         status["observedGeneration"] = generation_of(configuration)

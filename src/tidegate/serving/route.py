@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tidegate.apis import networking, serving
+from tidegate.apis.defaults import with_defaults
 from tidegate.apis.durations import parse_duration
 from tidegate.apis.fields import items, part
 from tidegate.kube.clock import rfc3339
@@ -138,7 +139,7 @@ class RouteReconciler:
         settings = self._config.current
         status["url"] = url_of(route, "", settings, self._settings)
         status["address"] = {"url": local_url(route, "", settings)}
-        again = await self._observe(route, status, verdicts)
+        again = await self._observe(with_defaults(route, settings), status, verdicts)
         now = rfc3339(self._clock.time())
         status["conditions"] = conditions(route, verdicts, dependants=_DEPENDANTS, now=now)
         status["observedGeneration"] = route["metadata"].get("generation", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.apis import serving
+from tidegate.apis.defaults import with_defaults
 from tidegate.apis.fields import items, part
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller
@@ -27,6 +28,7 @@ from tidegate.serving.conditions import (
     unknown,
     verdict_of,
 )
+from tidegate.serving.config import ConfigStore
 from tidegate.serving.metadata import without_bookkeeping
 
 _CONFIGURATIONS_READY = "ConfigurationsReady"
@@ -83,7 +85,8 @@ def _metadata(service: Object, annotations: dict[str, str]) -> Object:
 class ServiceReconciler:
     """Brings one Service in line."""
 
-    def __init__(self, context: Context, recorder: EventRecorder) -> None:
+    def __init__(self, context: Context, config: ConfigStore, recorder: EventRecorder) -> None:
+        self._config = config
         self._client = context.client
         self._clock = context.clock
         self._services = context.informers.of(serving.SERVICES)
@@ -110,7 +113,8 @@ class ServiceReconciler:
             return
         fields: Object = dict(service.get("status") or {})
         verdicts = {kind: verdict_of(service, kind) for kind in _DEPENDANTS}
-        await self._observe(service, fields, verdicts)
+        wanted = with_defaults(service, self._config.current)
+        await self._observe(wanted, fields, verdicts)
         now = rfc3339(self._clock.time())
         fields["conditions"] = conditions(service, verdicts, dependants=_DEPENDANTS, now=now)
         fields["observedGeneration"] = service["metadata"].get("generation", 0)
