@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.apiserver.http.conftest import Face
+from tidegate.apiserver.http.protobuf.wire import read_fields
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -93,8 +94,12 @@ async def test_openapi_v2_is_whole(face: Face) -> None:
     assert document["swagger"] == "2.0"
     for reference in references(document):
         assert reference.rpartition("/")[2] in document["definitions"], reference
-    protobuf = {"accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"}
-    assert (await http.get("/openapi/v2", headers=protobuf)).status_code == 406
+    assert (await http.get("/openapi/v2", headers={"accept": "text/html"})).status_code == 406
+    accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    response = await http.get("/openapi/v2", headers={"accept": accept})
+    assert response.headers["content-type"] == accept.replace("@", ".")
+    fields = {number for number, _ in read_fields(response.content)}
+    assert fields == {1, 2, 8, 9}
     assert (await http.get("/openapi/v3/apis/none/v1")).status_code == 404
 
 

@@ -136,6 +136,22 @@ async def test_describe_explain_and_api_resources(face: Face) -> None:
     assert "+tidegate" in await face.ok("version")
 
 
+async def test_lists_of_objects(face: Face) -> None:
+    items = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "b"}},
+    ]
+    document = {"apiVersion": "v1", "kind": "List", "items": items}
+    out = await face.ok("apply", "-f", "-", stdin=json.dumps(document))
+    assert out == "configmap/a created\nsecret/b created\n"
+    again = await face.ok("apply", "-f", "-", stdin=json.dumps(document))
+    assert again == "configmap/a unchanged\nsecret/b unchanged\n"
+    items[0]["bogus"] = "x"
+    refused = await face.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+    assert refused.code == 1
+    assert "bogus" in refused.err
+
+
 async def test_wait_sees_a_condition_come(face: Face) -> None:
     await face.ok("apply", "-f", str(PORTAL))
     waiting = asyncio.create_task(

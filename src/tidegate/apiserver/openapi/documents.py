@@ -11,12 +11,13 @@ import orjson
 
 from tidegate.apiserver.http.accept import parse_accept
 from tidegate.apiserver.http.exchange import Exchange
-from tidegate.apiserver.openapi import v2, v3
+from tidegate.apiserver.openapi import protobuf, v2, v3
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.kube.errors import ApiError
 
 _V3 = "/openapi/v3"
 _V2 = "/openapi/v2"
+_V2_PROTOBUF = "/openapi/v2?protobuf"
 _JSON_TYPES = ("application/json", "application/*", "*/*")
 
 
@@ -52,11 +53,14 @@ class OpenApiDocuments:
             documents = await self._all()
             await exchange.reply_json(_index(documents))
             return True
-        document = (await self._all()).get(path)
+        documents = await self._all()
+        content_type = "application/json" if path != _V2 else _v2_type(exchange)
+        document = documents.get(_V2_PROTOBUF if content_type == protobuf.MEDIA_TYPE else path)
         if document is None:
             return False
-        _check_accepts_json(exchange)
-        await _send(exchange, document)
+        if path != _V2:
+            _check_accepts_json(exchange)
+        await _send(exchange, document, content_type.encode())
         return True
 
     async def _all(self) -> dict[str, _Document]:
@@ -78,12 +82,17 @@ def _make(registry: Registry) -> dict[str, _Document]:
     groups = v3.group_versions(registry)
     sources = {path: v3.document(registry, specs) for path, specs in groups.items()}
     documents = {f"{_V3}/{path}": _document(source) for path, source in sources.items()}
-    documents[_V2] = _document(v2.document(sources.values()))
+    old = v2.document(sources.values())
+    documents[_V2] = _document(old)
+    documents[_V2_PROTOBUF] = _compressed(protobuf.encode(old))
     return documents
 
 
 def _document(value: object) -> _Document:
-    content = orjson.dumps(value)
+    return _compressed(orjson.dumps(value))
+
+
+def _compressed(content: bytes) -> _Document:
     digest = hashlib.sha512(content).hexdigest().upper()
     return _Document(gzip.compress(content, 6, mtime=0), digest)
 
@@ -98,7 +107,7 @@ def _index(documents: dict[str, _Document]) -> dict[str, object]:
     }
 
 
-async def _send(exchange: Exchange, document: _Document) -> None:
+async def _send(exchange: Exchange, document: _Document, content_type: bytes) -> None:
     tag = f'"{document.hash}"'
     headers = [(b"etag", tag.encode()), (b"vary", b"Accept, Accept-Encoding")]
     if exchange.query.get("hash") == document.hash:
@@ -106,12 +115,26 @@ async def _send(exchange: Exchange, document: _Document) -> None:
         headers.append((b"cache-control", b"public, immutable"))
         headers.append((b"expires", b"Fri, 31 Dec 2099 23:59:59 GMT"))
     if exchange.headers.get("if-none-match") == tag:
-        await exchange.not_modified(b"application/json", headers)
+        await exchange.not_modified(content_type, headers)
     elif "gzip" in exchange.headers.get("accept-encoding", ""):
         headers.append((b"content-encoding", b"gzip"))
-        await exchange.reply((document.compressed,), headers=headers, compress=False)
+        await exchange.reply(
+            (document.compressed,), content_type=content_type, headers=headers, compress=False
+        )
     else:
-        await exchange.reply((gzip.decompress(document.compressed),), headers=headers)
+        content = gzip.decompress(document.compressed)
+        await exchange.reply((content,), content_type=content_type, headers=headers)
+
+
+def _v2_type(exchange: Exchange) -> str:
+    for media in parse_accept(exchange.headers.get("accept", "")):
+        if media.type in protobuf.ASKED_TYPES:
+            return protobuf.MEDIA_TYPE
+        if media.type in _JSON_TYPES:
+            break
+    else:
+        _check_accepts_json(exchange)
+    return _JSON_TYPES[0]
 
 
 def _check_accepts_json(exchange: Exchange) -> None:
