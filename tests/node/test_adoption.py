@@ -22,8 +22,11 @@ from tests.node.running import (
     port_of,
     stage,
 )
+from tidegate.kube.errors import InternalFault
 from tidegate.kube.objects import is_condition_true
 from tidegate.kube.resources import PODS
+from tidegate.node.runtime.contract import Launch
+from tidegate.node.runtime.process.runtime import ProcessContainer, ProcessRuntime
 
 
 @pytest.fixture
@@ -224,3 +227,48 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+async def test_a_worker_that_fails_begins_anew(
+    theatre: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ProcessRuntime.start
+    failures = [InternalFault("the machine is broken")]
+
+    async def fail_once(self: ProcessRuntime, launch: Launch) -> ProcessContainer:
+        if failures:
+            raise failures.pop()
+        return await start(self, launch)
+
+    monkeypatch.setattr(ProcessRuntime, "start", fail_once)
+    theatre.start()
+    await theatre.create("a", container=READINESS)
+    pod = await theatre.ready("a")
+    assert not failures
+    assert main_of(pod)["restartCount"] == 0
+    assert (await ask(pod))["pid"] == pid_of(pod)
+
+
+async def test_a_pod_deleted_before_it_has_a_place_leaves_nothing(theatre: Stage) -> None:
+    control = theatre.start()
+    await theatre.create("a", annotations={"k8s.aliyun.com/eci-use-specs": "ecs.nosuch"})
+    await theatre.event("FailedScheduling", "unknown spec 'ecs.nosuch'")
+    await theatre.delete("a")
+    await theatre.gone("a")
+    assert control.node.usage() == []
+    assert not list((theatre.path / "data").glob("pods/*"))
+
+
+async def test_many_pods_at_once(theatre: Stage) -> None:
+    theatre.start()
+    names = [f"p{number}" for number in range(10)]
+    for name in names:
+        await theatre.create(name, container=READINESS)
+    pods = [await theatre.ready(name) for name in names]
+    assert len({port_of(pod) for pod in pods}) == len({pid_of(pod) for pod in pods}) == 10
+    for name in names:
+        await theatre.delete(name)
+    for name in names:
+        await theatre.gone(name)
+    directories = theatre.path / "data" / "pods"
+    await theatre.api.eventually(lambda: not list(directories.iterdir()))

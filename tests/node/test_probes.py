@@ -132,7 +132,7 @@ async def test_the_success_threshold_counts_successes_in_a_row() -> None:
     clock = VirtualClock()
     patient = Patient(clock, healthy=True)
     async with running(patient.probe(ProbeTiming(period=1, success_threshold=3), eager=True)):
-        await clock.advance(1.5)
+        await clock.advance(2)
         assert patient.verdicts == []
         await clock.advance(1)
         assert [verdict for _, verdict in patient.verdicts] == [True]
@@ -215,3 +215,13 @@ async def test_headers_cannot_be_smuggled() -> None:
         port = server.sockets[0].getsockname()[1]
         handler = {"httpGet": {"port": port, "path": "/x\r\nHost: evil"}}
         assert "line break" in (await check_of(handler, target(), timeout=5)()).message
+
+
+async def test_the_first_instant_counts_against_nobody() -> None:
+    clock = VirtualClock()
+    patient = Patient(clock)
+    async with running(patient.probe(ProbeTiming(period=1), eager=True)):
+        await clock.advance(0.99)
+        assert patient.failures == []
+        await clock.advance(2.02)
+        assert patient.failures == [1.0, 2.0, 3.0]

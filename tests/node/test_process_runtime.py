@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.images import make_image
+from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.clock import SystemClock
 from tidegate.node.images.environments import Environments
 from tidegate.node.images.errors import BrokenImageError
@@ -195,3 +196,86 @@ async def test_a_warm_start_takes_milliseconds(runtime: ProcessRuntime, tmp_path
 
 def test_a_pid_alone_does_not_name_a_process() -> None:
     assert not ProcessName(os.getpid(), 1).is_alive()
+
+
+async def test_only_so_many_idle_templates_stay_warm(tmp_path: Path) -> None:
+    runtime = ProcessRuntime(tmp_path, clock=SystemClock(), keep=1)
+    task = asyncio.create_task(runtime.run())
+    store = ImageStore(tmp_path, [tmp_path / "source"], environments=Environments(tmp_path))
+    for name in ("one", "two", "three"):
+        make_image(tmp_path / "source", name)
+        await runtime.prepare(await store.pull(name))
+    async with asyncio.timeout(10):
+        while len(runtime._warm) > 1:
+            await asyncio.sleep(0.01)
+    assert len(runtime._warm) == 1
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await runtime.shutdown()
+    assert not list((tmp_path / "run").glob("*.sock"))
+
+
+async def test_the_images_used_last_are_warm_again_after_a_restart(tmp_path: Path) -> None:
+    image = await pull(tmp_path)
+    clock = VirtualClock()
+    for life in range(2):
+        runtime = ProcessRuntime(tmp_path, clock=clock)
+        task = asyncio.create_task(runtime.run())
+        if life == 0:
+            await runtime.prepare(image)
+        else:
+            await clock.advance(10)
+        async with asyncio.timeout(10):
+            while not runtime._warm:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await runtime.shutdown()
+
+
+async def test_a_template_that_dies_before_the_answer_is_replaced(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path, program="print('there')")
+    await runtime.prepare(image)
+    [warm] = runtime._warm.values()
+    os.kill(warm.pid, signal.SIGSTOP)
+    starting = asyncio.create_task(runtime.start(launch(tmp_path, image, "python3", "main.py")))
+    await asyncio.sleep(0.1)
+    os.kill(warm.pid, signal.SIGKILL)
+    container = await starting
+    assert (await container.wait()).code == 0
+    assert log_of(container) == ["there"]
+
+
+async def test_output_is_kept_whole_in_order_and_by_stream(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path)
+    script = 'for i in $(seq 1 20000); do echo "line $i of the output"; done; printf "no newline"'
+    container = await runtime.start(launch(tmp_path, image, "sh", "-c", script))
+    await container.wait()
+    expected = [f"line {i} of the output" for i in range(1, 20001)]
+    await log_line(container, "no newline")
+    assert log_of(container) == [*expected, "no newline"]
+
+
+async def test_a_program_gets_nothing_of_the_template(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(
+        tmp_path,
+        program="import os, signal, sys, random\n"
+        "print(sorted(os.listdir('/proc/self/fd'))[:3], len(os.listdir('/proc/self/fd')))\n"
+        "print(os.getpid() == os.getsid(0) == os.getpgid(0))\n"
+        "print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)\n"
+        "print(sorted(k for k in os.environ if k != 'LC_CTYPE'), sys.stdin.read() == '')\n",
+    )
+    container = await runtime.start(launch(tmp_path, image, "python3", "main.py", COLOUR="red"))
+    assert (await container.wait()).code == 0
+    descriptors, *rest = log_of(container)
+    # The fourth is the listing's own.
+    assert descriptors == "['0', '1', '2'] 4"
+    assert rest == ["True", "True", "['COLOUR', 'PATH'] True"]

@@ -65,6 +65,7 @@ class ImageStore:
         self._search = tuple(search)
         self._environments = environments
         self._digests: dict[Path, tuple[str, str]] = {}
+        self._unpacking: dict[Path, asyncio.Lock] = {}
 
     async def find(self, reference: str) -> Source:
         """The known image of that reference. Raises UnknownImageError, BrokenImageError."""
@@ -73,7 +74,9 @@ class ImageStore:
     async def pull(self, reference: str) -> Image:
         """The image, unpacked and with its environment. Raises ImageError."""
         source = await self.find(reference)
-        digest, rootfs = await asyncio.to_thread(self._unpack, source)
+        # Pods of one image wait here, where they take no thread from others.
+        async with self._unpacking.setdefault(source.directory, asyncio.Lock()):
+            digest, rootfs = await asyncio.to_thread(self._unpack, source)
         requirements = source.manifest.requirements
         environment = await self._environments.ensure(
             None if requirements is None else rootfs / requirements

@@ -29,6 +29,9 @@ from tidegate.node.probes.checks import Target, check_of
 from tidegate.node.probes.timing import Probe, ProbeTiming
 from tidegate.node.runtime.contract import Container, Exit, Launch, StartError
 
+# How often a pod that waits for an unknown image looks whether it has become known.
+_LOOK_SECONDS = 1.0
+
 
 class ContainerRunner:
     """Runs one container until it is done for good.
@@ -191,7 +194,20 @@ class ContainerRunner:
         events.normal(pod, "BackOff", f'Back-off pulling image "{reference}"')
         back_off = f'Back-off pulling image "{reference}": {message}'
         self._set(urgent=True, state=Waiting("ImagePullBackOff", back_off))
-        await self._host.clock.sleep(max(0.0, delay - 1.0))
+        await within(max(0.0, delay - 1.0), self._image_known(reference), clock=self._host.clock)
+
+    async def _image_known(self, reference: str) -> None:
+        """Wait until an image that was not known becomes known."""
+        was_known = await self._is_known(reference)
+        while was_known or not await self._is_known(reference):
+            await self._host.clock.sleep(_LOOK_SECONDS)
+
+    async def _is_known(self, reference: str) -> bool:
+        try:
+            await self._host.images.find(reference)
+        except ImageError:
+            return False
+        return True
 
     async def _config_missing(self, message: str) -> None:
         self._host.events.warning(self._context.pod, "Failed", f"Error: {message}")

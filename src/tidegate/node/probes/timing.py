@@ -1,7 +1,9 @@
 """When a probe asks and what its answers mean, on the node's clock.
 
 Counted attempts are Kubernetes': the first `initialDelaySeconds` after the container's start, then
-one per `periodSeconds`; `failureThreshold` counted failures in a row make it fail.
+one per `periodSeconds`; `failureThreshold` counted failures in a row make it fail. Without a delay
+the first one of a startup or readiness probe is a period after the start, for no program answers
+in its first instant (kubelet waits a random part of the period).
 
 A cold start must not wait for a period, so until its first success a startup or readiness probe
 also asks in between: 10 ms after the start and then at growing intervals up to the period. Such an
@@ -99,6 +101,7 @@ class Probe:
         """Ask until cancelled; the container starts now."""
         due = self._clock.monotonic() + self._timing.initial_delay
         if self._eager:
+            due += 0.0 if self._timing.initial_delay else self._timing.period
             due = await self._ask_eagerly(due)
         while True:
             await self._sleep_until(due)

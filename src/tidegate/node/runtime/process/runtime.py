@@ -38,6 +38,9 @@ _STATUS_WAIT_SECONDS = 1.0
 _STATUS_POLL_SECONDS = 0.005
 _RESTORE_PAUSE_SECONDS = 1.0
 
+# Coming up is for the API and the pods first.
+_WARM_AGAIN_SECONDS = 3.0
+
 
 class ProcessContainer:
     """A process group, known by the record in its directory."""
@@ -117,11 +120,7 @@ class ProcessRuntime:
             "env": dict(launch.env),
             "cwd": str(launch.working_dir),
             "title": launch.title,
-            "image": {
-                "digest": launch.image.digest,
-                "rootfs": str(launch.image.rootfs),
-                "environment": str(launch.image.environment),
-            },
+            "image": _image_record(launch.image),
         }
         try:
             record = await (await self._template(launch.image)).request("fork", request)
@@ -148,15 +147,16 @@ class ProcessRuntime:
         return container
 
     def _remember_image(self, record: dict[str, Any]) -> None:
-        image: dict[str, str] = record["image"]
-        rootfs = Path(image["rootfs"])
         with contextlib.suppress(ImageError):
-            loaded = manifest.load(rootfs)
-            known = Image(loaded.name, image["digest"], rootfs, Path(image["environment"]), loaded)
-            self._images.setdefault(record["template"], known)
+            self._images.setdefault(record["template"], _read_image(record["image"]))
 
     async def run(self) -> None:
         """Replace templates that die under running containers; retire those nobody uses."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._warm_again())
+            group.create_task(self._tend_always())
+
+    async def _tend_always(self) -> None:
         try:
             while True:
                 self._changed.clear()
@@ -178,6 +178,9 @@ class ProcessRuntime:
     async def shutdown(self) -> None:
         """End every template, also those that an earlier control plane started."""
         self._closing = True
+        for lock in list(self._locks.values()):
+            async with lock:
+                pass
         for path in list(self._run_dir.glob("*.sock")):
             warm = self._warm.pop(path.stem, None) or await self._templates.connect(path.stem)
             if warm is not None:
@@ -186,10 +189,31 @@ class ProcessRuntime:
                 await warm.close()
             path.unlink(missing_ok=True)
 
+    async def _warm_again(self) -> None:
+        """Have the templates of the images used last, when the platform has come up."""
+        await self._clock.sleep(_WARM_AGAIN_SECONDS)
+        for path in (await asyncio.to_thread(self._used_last))[: self._keep]:
+            with contextlib.suppress(TidegateError, OSError, ValueError, KeyError):
+                image = _read_image(json.loads(path.read_text(encoding="utf-8")))
+                if path.name == f"{template_name(image.digest, image.environment)}.image":
+                    await self._template(image)
+
+    def _used_last(self) -> list[Path]:
+        paths = [(path.stat().st_mtime, path) for path in self._run_dir.glob("*.image")]
+        return [path for _, path in sorted(paths, reverse=True)]
+
+    def _note_use(self, name: str, image: Image) -> None:
+        path = self._run_dir / f"{name}.image"
+        path.write_text(json.dumps(_image_record(image)), encoding="utf-8")
+
     async def _template(self, image: Image) -> WarmTemplate:
         name = template_name(image.digest, image.environment)
+        if name in self._images:
+            return await self._running_template(name)
         self._images[name] = image
-        return await self._running_template(name)
+        warm = await self._running_template(name)
+        await asyncio.to_thread(self._note_use, name, image)
+        return warm
 
     async def _running_template(self, name: str) -> WarmTemplate:
         if self._closing:
@@ -250,6 +274,21 @@ class ProcessRuntime:
     def _track(self, container: ProcessContainer) -> ProcessContainer:
         self._running[container.directory] = container
         return container
+
+
+def _image_record(image: Image) -> dict[str, str]:
+    return {
+        "digest": image.digest,
+        "rootfs": str(image.rootfs),
+        "environment": str(image.environment),
+    }
+
+
+def _read_image(record: dict[str, str]) -> Image:
+    """The image of a record. Raises BrokenImageError when its files are gone."""
+    rootfs = Path(record["rootfs"])
+    loaded = manifest.load(rootfs)
+    return Image(loaded.name, record["digest"], rootfs, Path(record["environment"]), loaded)
 
 
 def _make_directory(directory: Path) -> None:

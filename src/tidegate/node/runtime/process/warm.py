@@ -82,7 +82,11 @@ class WarmTemplate:
             self._writer.write(message.encode() + b"\n")
             async with asyncio.timeout(_ANSWER_SECONDS):
                 result = await answer
-        except (OSError, TimeoutError) as error:
+        except TimeoutError as error:
+            # It must not come round later and start what will have been started elsewhere.
+            _kill(self.pid)
+            raise TemplateLostError(f"template {self.name} does not answer") from error
+        except OSError as error:
             raise TemplateLostError(f"template {self.name} does not answer: {error}") from error
         finally:
             self._answers.pop(number, None)
