@@ -117,11 +117,19 @@ def test_settings_are_read_from_config_maps() -> None:
         ("config-features", {"multi-container": "maybe"}, "multi-container"),
         ("config-gc", {"retain-since-create-time": "long"}, "retain-since-create-time"),
         ("config-domain", {"example.org": "- a"}, "example.org"),
+        ("config-network", {"domain-template": "{{if .X}}a{{end}}"}, "domain-template"),
+        ("config-network", {"http-protocol": "Maybe"}, "http-protocol"),
     ],
 )
 def test_bad_settings_are_named(name: str, data: dict[str, str], key: str) -> None:
     with pytest.raises(SettingError, match=f"{name}: {key}"):
         Settings().with_config_map(name, data)
+
+
+def test_templates_may_look_into_annotations() -> None:
+    text = '{{.Name}}.{{index .Annotations "sub"}}.{{ .Domain }}'
+    settings = Settings().with_config_map("config-network", {"domain-template": text})
+    assert settings.network.domain_template == text
 
 
 def test_removing_a_key_brings_its_default_back() -> None:

@@ -193,6 +193,8 @@ def test_digests_come_from_the_spec_or_from_a_pod() -> None:
         {"name": "b", "imageDigest": "b@sha256:2"},
         {"name": "c"},
     ]
+    later = {**revision, "status": {"containerStatuses": [{"name": "c", "imageDigest": "c@x"}]}}
+    assert container_digests(later, (), "containers")[2] == {"name": "c", "imageDigest": "c@x"}
 
 
 @pytest.mark.parametrize(

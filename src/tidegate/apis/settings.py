@@ -8,6 +8,7 @@ read them, and where they do not run, Knative's defaults hold.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -137,7 +138,7 @@ class Settings:
         parsers: dict[str, tuple[str, Callable[[Data], Any]]] = {
             "config-defaults": ("defaults", _reader(Defaults)),
             "config-features": ("features", _features),
-            "config-network": ("network", _reader(Network)),
+            "config-network": ("network", _network),
             "config-domain": ("domains", _domains),
             "config-gc": ("gc", _gc),
             "config-deployment": ("deployment", _reader(Deployment)),
@@ -174,6 +175,9 @@ class SettingsHolder:
 ADMISSION = SettingsHolder()
 
 
+_TEMPLATE_TERM = re.compile(
+    r"\{\{-?\s*(\.\w+|index\s+\.(Annotations|Labels)\s+\"[^\"]+\")\s*-?\}\}"
+)
 _TIMES = ("-seconds", "-duration", "-deadline")
 
 
@@ -225,6 +229,20 @@ def _features(data: Data) -> Features:
         if value not in ("enabled", "allowed", "disabled"):
             raise ValueError(f"{key}: {value!r} is none of Enabled, Allowed, Disabled")
     return Features(flags)
+
+
+def _network(data: Data) -> Network:
+    for key in ("domain-template", "tag-template"):
+        if "{{" in _TEMPLATE_TERM.sub("", data.get(key, "")):
+            raise ValueError(
+                f"{key}: {data[key]!r} has terms other than fields, as {{{{.Name}}}}, "
+                'and {{index .Annotations "key"}}'
+            )
+    read = _reader(Network)
+    network: Network = read(data)
+    if network.http_protocol.lower() not in ("enabled", "redirected"):
+        raise ValueError(f"http-protocol: {network.http_protocol!r} is none of Enabled, Redirected")
+    return network
 
 
 def _domains(data: Data) -> tuple[Domain, ...]:

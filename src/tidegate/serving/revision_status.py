@@ -78,18 +78,21 @@ def replica_counts(pod_autoscaler: Object) -> dict[str, int]:
 
 
 def container_digests(revision: Object, pods: tuple[Object, ...], kind: str) -> list[Object]:
-    """The exact image of each container: as a pod reports it, or as the spec pins it.
+    """The exact image of each container: as the spec pins it, or as a pod reports or reported it.
 
     Args:
         kind: `containers` or `initContainers`.
     """
     status_field = "containerStatuses" if kind == "containers" else "initContainerStatuses"
     reported = {
-        str(status.get("name")): str(status["imageID"])
-        for pod in pods
-        for status in items(pod, "status", status_field)
-        if status.get("imageID")
+        str(known.get("name")): str(known["imageDigest"])
+        for known in items(revision, "status", status_field)
+        if known.get("imageDigest")
     }
+    for pod in pods:
+        for status in items(pod, "status", status_field):
+            if status.get("imageID"):
+                reported[str(status.get("name"))] = str(status["imageID"])
     result: list[Object] = []
     for container in items(revision, "spec", kind):
         name, image = str(container.get("name")), str(container.get("image"))
