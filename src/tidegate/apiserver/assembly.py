@@ -18,6 +18,7 @@ from tidegate.apiserver.authz.escalation import GuardedApi
 from tidegate.apiserver.authz.reviews import Reviews
 from tidegate.apiserver.bootstrap import SERVICE_ADDRESS, bootstrap
 from tidegate.apiserver.certificates import Pki, ensure_pki
+from tidegate.apiserver.customkinds import CustomKinds
 from tidegate.apiserver.discovery import Discovery
 from tidegate.apiserver.http.app import Application
 from tidegate.apiserver.http.fairness import Fairness
@@ -127,6 +128,7 @@ class ApiServer:
         """Serve until cancelled."""
         context = self._own_context()
         aggregation = RoleAggregation(context)
+        custom = CustomKinds(self._registry, context)
         async with self._store:
             await bootstrap(
                 context.client,
@@ -140,6 +142,7 @@ class ApiServer:
                 group.create_task(self._renew_certificates())
                 group.create_task(context.informers.run())
                 group.create_task(aggregation.controller.run())
+                group.create_task(custom.controller.run())
                 await self._http.wait_ready()
                 self._ready.set()
 

@@ -161,6 +161,19 @@ async def test_headers_have_a_bound(face: Face) -> None:
     assert response.status_code == 431
 
 
+async def test_a_client_that_says_nothing_is_let_go(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegate.apiserver.http.protocol._HEADER_SECONDS", 0.05)
+    pki = face.directory / "pki"
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", face.server.port, ssl=context)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow")
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.transport.abort()
+
+
 async def test_dry_run_stores_nothing(face: Face) -> None:
     http = face.http()
     response = await http.post(f"{CONFIG_MAPS}?dryRun=All", json=config_map("a"))
@@ -315,6 +328,15 @@ async def _stop(face: Face) -> None:
     assert len(running) == 1
     running[0].cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_watches_have_a_limit(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face.server._streams, "_limit", 1)
+    http = face.http()
+    async with http.stream("GET", CONFIG_MAPS, params={"watch": "true"}):
+        response = await http.get(CONFIG_MAPS, params={"watch": "true"})
+        refused(response, 429, "TooManyRequests")
+        assert response.headers["retry-after"] == "5"
 
 
 async def test_a_watcher_that_leaves_is_forgotten(face: Face) -> None:

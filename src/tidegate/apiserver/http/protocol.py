@@ -1,11 +1,12 @@
 """uvicorn's HTTP protocol, with what an API server needs beside it.
 
 The verified client certificate reaches the application as `scope["client_subject"]`, and request
-headers have a bound.
+headers have a bound in size and in time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MAX_HEADER_BYTES = 64 * 1024
 _MAX_HEADERS = 200
+# For the headers of a request to be complete, from its first byte or from the connection's start.
+_HEADER_SECONDS = 30.0
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -35,14 +38,21 @@ class ApiProtocol(HttpToolsProtocol):
 
     _subject: Subject | None = None
     _header_bytes = 0
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._subject = _peer(transport.get_extra_info("ssl_object"))
+        self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._headers_came()
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._header_bytes = 0
+        self._expect_headers()
         scope = cast("dict[str, Any]", self.scope)
         scope["client_subject"] = self._subject
 
@@ -55,6 +65,19 @@ class ApiProtocol(HttpToolsProtocol):
         if len(self.headers) >= _MAX_HEADERS:
             self._refuse()
         super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._headers_came()
+        super().on_headers_complete()
+
+    def _expect_headers(self) -> None:
+        if self._patience is None:
+            self._patience = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+
+    def _headers_came(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _count(self, *parts: bytes) -> None:
         self._header_bytes += sum(len(part) for part in parts)

@@ -152,6 +152,7 @@ class ResourceHandler:
         if options.send_initial_events is not None:
             _check_initial_events(exchange)
         view = view_for(exchange, call.spec, self._api.clock)
+        self._streams.check_room()
         try:
             watch = self._api.watch(
                 call.context(), call.spec, namespace=call.namespace, options=options

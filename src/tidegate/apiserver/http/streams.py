@@ -7,14 +7,31 @@ from collections.abc import Coroutine
 from typing import Any
 
 from tidegate.apiserver.http.exchange import Exchange
+from tidegate.kube.errors import TooManyRequests
+
+_LIMIT = 4096
 
 
 class Streams:
-    """Runs the producers of endless responses, and can end them all."""
+    """Runs the producers of endless responses, and can end them all.
 
-    def __init__(self) -> None:
+    Args:
+        limit: how many may run at once.
+    """
+
+    def __init__(self, *, limit: int = _LIMIT) -> None:
+        self._limit = limit
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
+
+    def check_room(self) -> None:
+        """Call before the response is started.
+
+        Raises:
+            TooManyRequests: as many run as may.
+        """
+        if len(self._running) >= self._limit:
+            raise TooManyRequests("too many watches and logs are open", retry_after=5)
 
     async def run(self, exchange: Exchange, producer: Coroutine[Any, Any, None]) -> None:
         """Run `producer`, which writes to a started response, and then end the response.

@@ -100,6 +100,7 @@ class PodLogs:
             raise not_found(spec.resource, target.name)
         if self.source is None:
             raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
+        self._streams.check_room()
         query = exchange.query
         lines = self.source.stream(
             target.namespace,
