@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from tests.apiserver.http.conftest import Face, needs_kubectl
 
@@ -169,6 +171,27 @@ async def test_wait_sees_a_condition_come(face: Face) -> None:
     output = await waiting
     assert output.code == 0, output.err
     assert "condition met" in output.out
+
+
+class Output:
+    """A log source with one line, and another one when it is followed."""
+
+    async def stream(
+        self, namespace: str, pod: str, container: str, **options: Any
+    ) -> AsyncIterator[bytes]:
+        yield f"{namespace}/{pod}/{container}\n".encode()
+        if options["follow"]:
+            await asyncio.sleep(0.5)
+            yield b"more\n"
+
+
+async def test_logs(face: Face) -> None:
+    face.server.attach_logs(Output())
+    await face.ok("run", "p", "--image=i:1")
+    assert await face.ok("logs", "p") == "default/p/p\n"
+    assert await face.ok("logs", "-f", "pod/p") == "default/p/p\nmore\n"
+    wrong = await face.kubectl("logs", "p", "-c", "none")
+    assert "container none is not valid for pod p" in wrong.err
 
 
 async def test_rights(face: Face) -> None:
