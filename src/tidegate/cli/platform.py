@@ -21,6 +21,8 @@ from tidegate.apiserver.assembly import ApiServer, ApiServerSettings
 from tidegate.autoscaling import assembly as autoscaling
 from tidegate.cli.readiness import READY, Announcer
 from tidegate.cli.settings import Settings
+from tidegate.console import assembly as console
+from tidegate.console.assembly import ConsoleSettings
 from tidegate.gateway import assembly as gateway
 from tidegate.gateway.assembly import Gateway, GatewaySettings
 from tidegate.kube import resources
@@ -33,6 +35,7 @@ from tidegate.kube.resources import SERVICE_ACCOUNTS, Resource
 from tidegate.node import assembly as node
 from tidegate.node.assembly import Node, NodeSettings
 from tidegate.node.lifecycle.host import TokenSource
+from tidegate.observability import assembly as observability
 from tidegate.serving import assembly as serving
 from tidegate.serving.assembly import ServingSettings
 from tidegate.workloads import assembly as workloads
@@ -44,6 +47,7 @@ WORKLOADS = "system:kube-controller-manager"
 SERVING = "system:serviceaccount:knative-serving:controller"
 AUTOSCALER = "system:serviceaccount:knative-serving:autoscaler"
 GATEWAY = "system:serviceaccount:tidegate-system:gateway"
+CONSOLE = "system:serviceaccount:tidegate-system:console"
 
 # What can own, be owned or live in a namespace; events go with their age instead.
 COLLECTED: Sequence[Resource] = (
@@ -137,12 +141,28 @@ class Platform:
             self._api.attach_logs(pods.logs)
             gateway_context = self._as(GATEWAY)
             doors = _gateway(gateway_context, self._settings)
+            console_context = self._as(CONSOLE)
+            numbers = observability.build(
+                console_context, requests=doors.records, loads=doors.demand
+            )
+            pages = console.build(
+                console_context,
+                ConsoleSettings(
+                    self._settings.data_dir / "console-token",
+                    bind=self._settings.bind,
+                    port=self._settings.console_port,
+                ),
+                observability=numbers,
+                usages=pods.usage,
+                logs=pods.logs,
+            )
             for context, parts in (
                 (node_context, [pods]),
                 (gateway_context, [doors]),
                 self._workloads(),
                 self._serving(),
                 self._autoscaling(doors),
+                (console_context, [numbers, pages]),
             ):
                 for part in (context.informers, *parts):
                     group.create_task(part.run())
@@ -150,6 +170,8 @@ class Platform:
             announcer.stage(
                 f"gateway answers at http://{self._settings.bind}:{self._settings.gateway_port}"
             )
+            await pages.wait_ready()
+            announcer.stage(f"console at {pages.login_url}")
             announcer.stage(READY)
             logger.info("the platform is up")
 

@@ -11,6 +11,10 @@ const count = (value) => (value == null ? "–" : `${value}`);
 const rate = (value) => (value == null ? "–" : value >= 100 ? value.toFixed(0) : `${+value.toFixed(2)}`);
 const percent = (value) => (value == null ? "–" : `${+(value * 100).toFixed(2)} %`);
 
+const clock = (time) => new Date(time * 1000).toLocaleTimeString([], {
+  hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(time % 60 ? { second: "2-digit" } : {}),
+});
+
 const line = (column, label, colour, more = {}) => ({ column, label, colour, ...more });
 const CHARTS = {
   requests: {
@@ -78,12 +82,12 @@ class Chart {
       legend: { live: true },
       scales: { x: { time: true }, y: { range } },
       axes: [
-        { ...axis, size: 28, space: 70 },
+        { ...axis, size: 28, space: 80, values: (_, ticks) => ticks.map(clock) },
         { ...axis, size: 54, space: 34, values: (_, ticks) => ticks.map(spec.format),
           ...(spec.whole ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] } : {}) },
       ],
       series: [
-        { label: "at", value: (_, time) => (time == null ? "now" : new Date(time * 1000).toLocaleTimeString()) },
+        { label: "at", value: (_, time) => (time == null ? "now" : clock(time)) },
         ...spec.lines.map((item, index) => this.series(item, index, paths)),
       ],
       bands: spec.stack ? spec.lines.slice(1).map((_, index) => ({ series: [index + 2, index + 1] })) : [],
