@@ -54,6 +54,7 @@ async def test_pods_get_the_headers_they_may_count_on_and_no_forged_ones(world: 
     assert "tidegate-pod" not in got
     assert answer.headers["tidegate-pod"] == "echo-a"
     assert answer.headers["tidegate-queued-ms"] == "0"
+    assert "set-cookie" not in answer.headers
 
 
 async def test_queued_milliseconds_are_told(world: World) -> None:

@@ -204,6 +204,17 @@ class World:
         self._stack.callback(request.leave, reset=True)
         return request
 
+    async def leads_to(self, revision: str, pod: CountingPod) -> None:
+        """Wait until the pod's server leads to the port the pod has now."""
+
+        def check() -> bool:
+            servers = self.gateway._plane.servers.values()
+            ports = [server.port for proxy in servers for server in proxy.values()]
+            return pod.port in ports
+
+        await self.api.eventually(check)
+        await self.in_rotation(revision, 1)
+
     async def working(self, *pods: CountingPod, requests: int = 1) -> None:
         """Wait until each of the pods works on so many requests."""
         await self.api.eventually(lambda: all(pod.active == requests for pod in pods))

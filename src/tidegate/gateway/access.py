@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 18
 _LONGEST_LINE = 1 << 16
-_KEPT = 1000
+_KEPT = 100
 _FIELDS = 14
 _NO_POD = frozenset(("<NOSRV>", "park", "-"))
 

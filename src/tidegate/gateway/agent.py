@@ -72,15 +72,23 @@ class Agent:
         context: client, informers and clock of the gateway's own identity.
         plane: the HAProxy it keeps.
         sampler: told which slots to measure.
+        forget: called with each revision that the gateway serves no more.
         max_queued: requests that may wait for a revision that does not say.
     """
 
     def __init__(
-        self, context: Context, plane: DataPlane, sampler: Sampler, *, max_queued: int
+        self,
+        context: Context,
+        plane: DataPlane,
+        sampler: Sampler,
+        *,
+        forget: Callable[[Key], None],
+        max_queued: int,
     ) -> None:
         self._clock = context.clock
         self._plane = plane
         self._sampler = sampler
+        self._forget = forget
         self._max_queued = max_queued
         self._ingresses = context.informers.of(KINGRESSES)
         self._revisions = context.informers.of(REVISIONS)
@@ -228,7 +236,7 @@ class Agent:
         before = self._compiled.pop(key, None)
         touched = before.revisions if before else set[Key]()
         obj = self._ingresses.get(key.name, key.namespace)
-        if obj is not None and not is_deleting(obj):
+        if obj is not None and not is_deleting(obj) and routes.is_ours(obj):
             compiled = _compile(obj)
             self._compiled[key] = compiled
             touched |= compiled.revisions
@@ -272,6 +280,7 @@ class Agent:
         await self._plane.clear(key)
         if await self._plane.release(key):
             self._sampler.unwatch(slot, key)
+            self._forget(key)
         else:
             self._reap.set()
 

@@ -26,10 +26,16 @@ class Gateway:
         self._plane = DataPlane(settings)
         self._hub = DemandHub()
         self._sampler = Sampler(self._plane, self._hub, context.clock)
-        self._agent = Agent(context, self._plane, self._sampler, max_queued=settings.max_queued)
+        self.records = AccessRecords()
+        self._agent = Agent(
+            context,
+            self._plane,
+            self._sampler,
+            forget=self.records.forget,
+            max_queued=settings.max_queued,
+        )
         self._status = RouteStatus(context, self._agent, settings)
         self._drains = Drains(context, self._plane)
-        self.records = AccessRecords()
 
     @property
     def demand(self) -> DemandSource:

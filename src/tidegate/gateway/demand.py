@@ -139,16 +139,18 @@ class Sampler:
             await self._wait()
 
     async def _wait(self) -> None:
-        times = [watched.due for watched in self._watched.values()]
-        pause = max(min(times, default=_CALM_SECONDS) - self._clock.monotonic(), 0.0)
-        if not times:
+        if not self._watched:
             await self._noticed.wait()
             return
+        due = min(watched.due for watched in self._watched.values())
+        pause = asyncio.ensure_future(self._clock.sleep(max(due - self._clock.monotonic(), 0.0)))
+        noticed = asyncio.ensure_future(self._noticed.wait())
         try:
-            async with asyncio.timeout(pause):
-                await self._noticed.wait()
-        except TimeoutError:
-            return
+            await asyncio.wait({pause, noticed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            noticed.cancel()
+            await asyncio.gather(pause, noticed, return_exceptions=True)
 
     async def _measure(self, slots: list[str]) -> None:
         stages = {slot: self._plane.stages_of(slot) for slot in slots}

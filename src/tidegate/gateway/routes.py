@@ -13,19 +13,26 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
+from tidegate.apis.networking import INGRESS_CLASS_ANNOTATION
 from tidegate.gateway.model import HostRoute, Split
 from tidegate.kube.errors import UserError
-from tidegate.kube.objects import Key, Object, namespace_of
+from tidegate.kube.objects import Key, Object, annotations_of, namespace_of
 
 _SHARES = 100
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _TAG_HEADER = "knative-serving-tag"
+_CLASS = "tidegate.ingress.networking.knative.dev"
 
 SlotOf = Callable[[Key], "str | None"]
 
 
 class RouteError(UserError):
     """A KIngress that the gateway cannot serve as it is."""
+
+
+def is_ours(ingress: Object) -> bool:
+    """Whether the KIngress is for this kind of gateway; one without a class is."""
+    return annotations_of(ingress).get(INGRESS_CLASS_ANNOTATION, _CLASS) == _CLASS
 
 
 def host_routes(ingress: Object) -> list[HostRoute]:

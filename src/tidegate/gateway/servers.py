@@ -22,6 +22,9 @@ from tidegate.kube.errors import UserError
 # HAProxy deletes no server that has idle connections, so they must not stay for long.
 _POOL = " pool-purge-delay 1s"
 
+# Requests of sessions that wait for their own pod; more of them go to any pod.
+_SESSION_QUEUE = 10
+
 Servers = Mapping[str, Mapping[str, ServerState]]
 
 
@@ -106,7 +109,8 @@ def plan_limited(
         elif server.in_rotation:
             stage = stage or _enter_stage(plan, slot, revision, server, free_stages)
             plan.commands += [
-                f"add server {slot}/{pod} abns@{prefix}-{stage} maxconn {revision.limit}{_POOL}",
+                f"add server {slot}/{pod} abns@{prefix}-{stage} maxconn {revision.limit}"
+                f" maxqueue {_SESSION_QUEUE}{_POOL}",
                 f"enable server {slot}/{pod}",
             ]
     for pod in [*present, *(pod for pod in stages if pod not in present)]:

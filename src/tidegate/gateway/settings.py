@@ -25,8 +25,8 @@ class GatewaySettings:
     data_dir: Path
     bind: str = "127.0.0.1"
     port: int = 8080
-    limited_slots: int = 512
-    unlimited_slots: int = 512
+    limited_slots: int = 1024
+    unlimited_slots: int = 1024
     stages: int = 1024
     max_queued: int = 10_000
     hold_seconds: int = 600
