@@ -29,7 +29,7 @@ from tidegate.apiserver.requests import Authorizer, RequestContext
 from tidegate.apiserver.scale import scale_of, with_scale
 from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Stored
-from tidegate.apiserver.subresources import bind_pod, finalize_namespace
+from tidegate.apiserver.subresources import bind_pod, eviction_options, finalize_namespace
 from tidegate.apiserver.values import mapping
 from tidegate.apiserver.versions import served
 from tidegate.apiserver.view import StoreView
@@ -39,6 +39,8 @@ from tidegate.kube.clock import Clock
 from tidegate.kube.errors import BadRequest, NotFound
 from tidegate.kube.objects import Key, Object, thaw
 from tidegate.kube.resources import NAMESPACES, PODS
+
+_SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
 class Api:
@@ -140,7 +142,7 @@ class Api:
         name: str = "",
         subresource: str = "",
     ) -> Stored:
-        """A new object, or a POST to a subresource of object `name` (pods/binding)."""
+        """A new object, or a POST to a subresource of object `name` (binding, eviction)."""
         namespace = namespace or _namespace_in(spec, obj)
         self._begin(context, "create", spec, subresource, namespace, name)
         if subresource:
@@ -350,7 +352,10 @@ class Api:
         if spec.resource == PODS and subresource == "binding":
             new = bind_pod(old.object, obj, now=self._admission.now())
             await self._replace(context, spec, key, new, old)
-            return _transient({"kind": "Status", "apiVersion": "v1", "status": "Success"})
+            return _transient(_SUCCESS)
+        if spec.resource == PODS and subresource == "eviction":
+            await self._delete(context, spec, key, eviction_options(obj))
+            return _transient(_SUCCESS)
         raise method_not_allowed(spec.resource, "create")
 
     def _shown(self, spec: KindSpec, subresource: str, stored: Stored) -> Stored:

@@ -1,7 +1,8 @@
-"""The subresources that change one part of one kind: pods/binding and namespaces/finalize."""
+"""The subresources that act on one kind: pods/binding, pods/eviction and namespaces/finalize."""
 
 from __future__ import annotations
 
+from tidegate.apiserver.options import DeleteOptions
 from tidegate.apiserver.refusals import conflict
 from tidegate.apiserver.values import section, strings
 from tidegate.kube.errors import BadRequest
@@ -31,6 +32,24 @@ def bind_pod(pod: Object, binding: Object, *, now: str) -> Object:
         "spec": {**section(pod, "spec"), "nodeName": node},
         "status": {**status, "conditions": conditions},
     }
+
+
+def eviction_options(eviction: Object) -> DeleteOptions:
+    """How the pod that an Eviction is posted to is to be deleted.
+
+    Raises:
+        BadRequest: the grace period is no number.
+    """
+    options = section(eviction, "deleteOptions")
+    grace = options.get("gracePeriodSeconds")
+    if grace is not None and type(grace) is not int:
+        raise BadRequest("deleteOptions.gracePeriodSeconds: must be an integer")
+    preconditions = section(options, "preconditions")
+    return DeleteOptions(
+        grace_period_seconds=grace,
+        uid=preconditions.get("uid"),
+        resource_version=preconditions.get("resourceVersion"),
+    )
 
 
 def finalize_namespace(sent: Object, namespace: Object) -> Object:

@@ -7,6 +7,7 @@ from typing import Any
 import jsonpatch  # pyright: ignore[reportMissingTypeStubs]
 import jsonpointer  # pyright: ignore[reportMissingTypeStubs]
 
+from tidegate.apiserver.values import mapping
 from tidegate.kube.errors import BadRequest, Invalid
 
 _MAX_OPERATIONS = 10_000
@@ -31,5 +32,19 @@ def json_patch(target: Any, operations: Any) -> Any:
         ) from error
     except jsonpatch.JsonPatchTestFailed as error:
         raise Invalid(f"testing path failed: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+    except jsonpointer.JsonPointerException as error:
+        if not _well_formed(operations):  # pyright: ignore[reportUnknownArgumentType]
+            raise BadRequest(f"error decoding patch: {error}") from error
+        raise Invalid(
+            f"the server rejected our request due to an error in our request: {error}"
+        ) from error
+    except (jsonpatch.JsonPatchException, TypeError) as error:
         raise BadRequest(f"error decoding patch: {error}") from error
+
+
+def _well_formed(operations: list[Any]) -> bool:
+    """Whether all paths are JSON pointers."""
+    pointers = [
+        mapping(operation).get(name) for operation in operations for name in ("path", "from")
+    ]
+    return all(pointer in (None, "") or str(pointer).startswith("/") for pointer in pointers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any
 
 from tidegate.apis.kinds import PrinterColumn
 from tidegate.apiserver.registry.fielderrors import FieldErrors
@@ -165,7 +165,7 @@ def _scale(scale: Object) -> ScaleSpec:
 
 
 def _columns(value: Any) -> tuple[PrinterColumn, ...]:
-    columns = objects(cast("Any", value)) or [
+    columns = objects(value) or [
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
     ]
     return tuple(
