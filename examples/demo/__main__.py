@@ -197,13 +197,14 @@ async def run() -> None:
 
 def main() -> int:
     """Run the demo; the exit code says whether all of it held."""
+    failures: list[BaseException] = []
     try:
         asyncio.run(run())
     except* (DemoFailedError, TidegateError, httpx.HTTPError, OSError) as group:
-        for error in group.exceptions:
-            console.print(f"[bold red]the demo failed:[/] {error or type(error).__name__}")
-        return 1
-    return 0
+        failures.extend(group.exceptions)
+    for failure in failures:
+        console.print(f"[bold red]the demo failed:[/] {failure or type(failure).__name__}")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.node.machine import Machine
 from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.errors import InternalFault
-from tidegate.node.ports import PortAllocator, can_bind, ports_annotation, real_ports_of
+from tidegate.node.port_claims import MachineClaims, can_bind
+from tidegate.node.ports import PortAllocator, ports_annotation, real_ports_of
 
 
 def allocator(clock: VirtualClock, *, taken: tuple[int, ...] = ()) -> PortAllocator:
-    return PortAllocator(
-        100, 103, clock=clock, quarantine=60, is_free=lambda port: port not in taken
-    )
+    return PortAllocator(100, 103, clock=clock, quarantine=60, claims=Machine(taken), start=100)
 
 
 async def test_a_port_given_back_rests() -> None:
@@ -42,6 +42,34 @@ def test_a_port_somebody_listens_on_cannot_be_bound() -> None:
         port = other.getsockname()[1]
         assert not can_bind(port)
     assert can_bind(port)
+
+
+def test_two_platforms_on_one_machine_never_give_out_the_same_port() -> None:
+    first, last = 41_000, 41_040
+    one, two = (
+        PortAllocator(first, last, clock=VirtualClock(), claims=MachineClaims(), start=first)
+        for _ in range(2)
+    )
+    given_out = [ports.allocate() for _ in range(15) for ports in (one, two)]
+    assert len(set(given_out)) == 30
+    one.close()
+    two.close()
+
+
+async def test_a_rested_port_is_given_to_another_platform() -> None:
+    clock = VirtualClock()
+    mine, theirs = MachineClaims(), MachineClaims()
+    ports = PortAllocator(41_050, 41_060, clock=clock, quarantine=60, claims=mine)
+    port = ports.allocate()
+    assert not theirs.claim(port)
+    ports.release([port])
+    ports.allocate()
+    assert not theirs.claim(port)
+    await clock.advance(60)
+    ports.allocate()
+    assert theirs.claim(port)
+    ports.close()
+    theirs.close()
 
 
 @given(st.dictionaries(st.integers(1, 65535), st.integers(1, 65535)))

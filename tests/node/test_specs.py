@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.node.machine import Machine
 from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.errors import UserError
 from tidegate.kube.objects import Object
@@ -76,7 +77,7 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
 
 
 def placer(*, gpus: int = 0, max_pods: int = 100) -> Placer:
-    ports = PortAllocator(100, 199, clock=VirtualClock(), is_free=lambda _: True)
+    ports = PortAllocator(100, 199, clock=VirtualClock(), claims=Machine(), start=100)
     return Placer(TABLE, gpus=Gpus(gpus), ports=ports, max_pods=max_pods)
 
 
@@ -118,6 +119,15 @@ async def test_gpus_are_exclusive_and_come_back() -> None:
     node.release(first)  # type: ignore[arg-type]
     again, _ = await place(node, pod(gpus=3))
     assert again.gpus == (0, 1, 2)  # type: ignore[union-attr, attr-defined]
+
+
+async def test_a_gpu_spec_gets_gpus_that_are_free() -> None:
+    node = placer(gpus=1)
+    wish = pod(**{USE_SPECS_ANNOTATION: "ecs.gn5-c4g1.xlarge"})
+    first, _ = await place(node, wish)
+    second, _ = await place(node, wish)
+    plain, _ = await place(node, pod())
+    assert [found.gpus for found in (first, second, plain)] == [(0,), (), ()]  # type: ignore[attr-defined]
 
 
 async def test_the_node_takes_so_many_pods() -> None:

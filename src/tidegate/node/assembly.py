@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class Node:
         self._context = context
         self._settings = settings
         self._gpus = Gpus(0)
+        self._ports = PortAllocator(settings.first_port, settings.last_port, clock=context.clock)
         pods = context.informers.of(PODS)
         clock = context.clock
         self._table = load_table(settings.spec_table)
@@ -91,7 +93,7 @@ class Node:
             placer=Placer(
                 self._table,
                 gpus=self._gpus,
-                ports=PortAllocator(settings.first_port, settings.last_port, clock=clock),
+                ports=self._ports,
                 max_pods=settings.max_pods,
             ),
             ledger=self._ledger,
@@ -119,6 +121,10 @@ class Node:
             max_pods=self._settings.max_pods,
             version=__version__,
         )
+        with closing(self._ports):
+            await self._run_parts(heartbeat)
+
+    async def _run_parts(self, heartbeat: Heartbeat) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(heartbeat.run())
             group.create_task(self._host.events.run())

@@ -6,17 +6,37 @@ has ended is refused and never answered by another pod.
 
 from __future__ import annotations
 
-import errno
 import json
-import socket
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, cast
 
 from tidegate.kube.clock import Clock
 from tidegate.kube.errors import InternalFault
 from tidegate.kube.objects import Object, annotations_of
+from tidegate.node.port_claims import MachineClaims
 
 PORTS_ANNOTATION = "tidegate.dev/ports"
+
+
+class Claims(Protocol):
+    """How ports are kept apart from those of other platforms on the machine."""
+
+    def claim(self, port: int) -> bool:
+        """Make `port` ours; False when it is somebody else's."""
+        ...
+
+    def hold(self, port: int) -> None:
+        """Make `port` ours although a pod of ours listens there already."""
+        ...
+
+    def drop(self, port: int) -> None:
+        """Let others have `port`."""
+        ...
+
+    def close(self) -> None:
+        """Let others have all of them."""
+        ...
 
 
 class PortAllocator:
@@ -26,7 +46,9 @@ class PortAllocator:
         first, last: the range, both included.
         clock: for the rest of a port given back.
         quarantine: seconds of that rest.
-        is_free: whether a port can be bound now.
+        claims: for ports that other platforms may want.
+        start: where to begin; by default anywhere in the range, because the rests of ports given
+            back by an earlier control plane are not known.
     """
 
     def __init__(
@@ -36,14 +58,15 @@ class PortAllocator:
         *,
         clock: Clock,
         quarantine: float = 120.0,
-        is_free: Callable[[int], bool] | None = None,
+        claims: Claims | None = None,
+        start: int | None = None,
     ) -> None:
         self._first = first
         self._last = last
         self._clock = clock
         self._quarantine = quarantine
-        self._is_free = is_free or can_bind
-        self._next = first
+        self._claims = claims or MachineClaims()
+        self._next = random.randint(first, last) if start is None else start  # noqa: S311
         self._taken: set[int] = set()
         self._resting: dict[int, float] = {}
 
@@ -59,14 +82,16 @@ class PortAllocator:
             self._next = port + 1 if port < self._last else self._first
             if port in self._taken or port in self._resting:
                 continue
-            if self._is_free(port):
+            if self._claims.claim(port):
                 self._taken.add(port)
                 return port
         raise InternalFault(f"no free port between {self._first} and {self._last}")
 
     def hold(self, ports: Iterable[int]) -> None:
         """Mark ports as taken that a pod has from before."""
-        self._taken.update(ports)
+        for port in ports:
+            self._claims.hold(port)
+            self._taken.add(port)
 
     def release(self, ports: Iterable[int]) -> None:
         """Give ports back."""
@@ -76,22 +101,15 @@ class PortAllocator:
                 self._taken.discard(port)
                 self._resting[port] = until
 
+    def close(self) -> None:
+        """Give up the claims; pods that run hold their ports themselves."""
+        self._claims.close()
+
     def _wake_rested(self) -> None:
         now = self._clock.monotonic()
         for port in [port for port, until in self._resting.items() if until <= now]:
             del self._resting[port]
-
-
-def can_bind(port: int) -> bool:
-    """Whether a program could listen on 127.0.0.1:`port` now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                return False
-            raise
-    return True
+            self._claims.drop(port)
 
 
 def real_ports_of(pod: Object) -> dict[int, int]:
