@@ -36,14 +36,14 @@ def test_a_busy_marked_pod_keeps_its_replica():
     pods = _pods(3)
     pods[1] = replace(pods[1], draining=True)
     pods[2] = replace(pods[2], draining=True, drained=True)
-    assert plan(1, 3, pods, {"p1": 1}) == Plan(replicas=2)
+    assert plan(1, 3, pods, {"p1": 1}) == Plan(replicas=2, condemn=("p2",))
 
 
 def test_demand_takes_marked_pods_back_before_it_creates_new_ones():
     pods = _pods(4)
     pods[2] = replace(pods[2], draining=True)
     pods[3] = replace(pods[3], draining=True, drained=True)
-    assert plan(3, 4, pods, {}) == Plan(replicas=3, undrain=("p2",))
+    assert plan(3, 4, pods, {}) == Plan(replicas=3, undrain=("p2",), condemn=("p3",))
     step = plan(6, 4, pods, {})
     assert step.replicas == 6
     assert set(step.undrain) == {"p2", "p3"}

@@ -18,8 +18,13 @@ class Overlay:
 
     def wrote(self, before: Object, after: Object) -> None:
         """Note that `before` has become `after`."""
-        if resource_version_of(before) != resource_version_of(after):
-            self._written[key_of(before)] = (resource_version_of(before), after)
+        version = resource_version_of(before)
+        if version == resource_version_of(after):
+            return
+        known = self._written.get(key_of(before))
+        if known is not None and resource_version_of(known[1]) == version:
+            version = known[0]  # a write over our own write: the cache is still further back
+        self._written[key_of(before)] = (version, after)
 
     def get(self, name: str, namespace: str) -> Object | None:
         """The object as it is as far as we know."""

@@ -2,27 +2,45 @@
 
 A rise of demand is answered within the reconcile that its report triggers. A fall drains pods
 first (see `policies.selection`). The policies' state is in memory only: after a restart each
-revision keeps the pods it has for a window, which is what a policy without a past decides.
+revision keeps the pods it has for a window, which is what a policy without a past decides. Which
+pods are on their way out stands on the pods.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tidegate.apis.autoscaling import POD_AUTOSCALERS
 from tidegate.apis.demand import Demand, DemandSource
+from tidegate.autoscaling.config import AutoscalerConfig
 from tidegate.autoscaling.live_config import LiveConfig
 from tidegate.autoscaling.overlay import Overlay
+from tidegate.autoscaling.policies.decision import Decision
 from tidegate.autoscaling.policies.policy import Policy, Situation, policy_for
-from tidegate.autoscaling.policies.selection import Plan, PodView, plan
-from tidegate.autoscaling.settings import class_of, parse_settings
-from tidegate.autoscaling.status import INITIALIZED, Scale, is_initialized, status_for
-from tidegate.kube.clock import parse_rfc3339, rfc3339
+from tidegate.autoscaling.policies.selection import Plan, plan
+from tidegate.autoscaling.reporter import Reporter
+from tidegate.autoscaling.settings import Problem, ScaleSettings, parse_settings
+from tidegate.autoscaling.status import INITIALIZED, Scale, is_initialized
+from tidegate.autoscaling.views import (
+    CONDEMN,
+    MARK,
+    REVISION_LABEL,
+    UNMARK,
+    gives_up_at,
+    is_replica,
+    pod_view,
+    replicas_of,
+    revision_index,
+    revision_key,
+    target_name,
+)
 from tidegate.kube.controller import Context, Controller
 from tidegate.kube.errors import NotFound
+from tidegate.kube.informer import Handler
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -30,23 +48,37 @@ from tidegate.kube.objects import (
     is_condition_true,
     is_deleting,
     key_of,
-    labels_of,
     name_of,
     namespace_of,
-    status_of,
+    uid_of,
 )
 from tidegate.kube.resources import DEPLOYMENTS, PODS
 
 logger = logging.getLogger(__name__)
 
-REVISION_LABEL = "serving.knative.dev/revision"
-DRAIN = "tidegate.dev/drain"
-DRAINED = "tidegate.dev/drained"
-DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-
-_MARK = {DRAIN: "true", DELETION_COST: "-100"}
-_UNMARK = {DRAIN: None, DRAINED: None, DELETION_COST: None}
 _WORKERS = 8
+
+
+@dataclass
+class _Tracked:
+    """One revision's policy and what was last made of it."""
+
+    uid: str
+    autoscaler_class: str
+    policy: Policy
+    initialized: bool
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """Settings and all that they were made from."""
+
+    annotations: Mapping[str, str]
+    spec: Object
+    config: AutoscalerConfig
+    settings: ScaleSettings
+    problems: tuple[Problem, ...]
 
 
 class Scaler:
@@ -62,21 +94,24 @@ class Scaler:
         self._clock = context.clock
         self._demand = demand
         self._config = LiveConfig(context)
-        self._policies: dict[Key, tuple[str, Policy]] = {}
+        self._tracked: dict[Key, _Tracked] = {}
+        self._parsed: dict[Key, _Parsed] = {}
         informers = context.informers
         self._autoscalers = informers.of(POD_AUTOSCALERS)
         self._pods = informers.of(PODS, label_selector=REVISION_LABEL)
-        self._pods.add_index(REVISION_LABEL, _revision_index)
+        self._pods.add_index(REVISION_LABEL, revision_index)
         self._deployments = informers.of(DEPLOYMENTS, label_selector=REVISION_LABEL)
         self._known_pods = Overlay(self._pods)
         self._known_deployments = Overlay(self._deployments)
-        self._pods.add_handler(self._forget_pod)
+        self._pods.add_handler(_forgetting(self._known_pods))
+        self._deployments.add_handler(_forgetting(self._known_deployments))
         self._controller = (
             Controller("autoscaler", self._reconcile, clock=self._clock, workers=_WORKERS)
             .watch(self._autoscalers)
-            .watch(self._deployments, _revision_key)
-            .watch(self._pods, _revision_key)
+            .watch(self._deployments, revision_key)
+            .watch(self._pods, revision_key)
         )
+        self._reporter = Reporter(context, self._outcome)
         self._config.on_change(self._all_again)
 
     async def run(self) -> None:
@@ -85,6 +120,7 @@ class Scaler:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_demand())
             group.create_task(self._controller.run())
+            group.create_task(self._reporter.controller.run())
 
     async def _follow_demand(self) -> None:
         async with self._demand.subscribe() as demands:
@@ -93,81 +129,122 @@ class Scaler:
                 self._controller.queue.add(demand.revision)
 
     def _observe(self, demand: Demand) -> None:
-        known = self._policies.get(demand.revision)
+        tracked = self._tracked.get(demand.revision)
         autoscaler = self._autoscalers.get(demand.revision.name, demand.revision.namespace)
-        if known is not None and autoscaler is not None:
-            settings, _ = parse_settings(autoscaler, self._config.current)
-            known[1].observe(demand, settings, self._clock.monotonic())
+        if tracked is not None and autoscaler is not None:
+            settings = self._settings_of(autoscaler).settings
+            tracked.policy.observe(demand, settings, self._clock.monotonic())
 
     def _all_again(self) -> None:
         for autoscaler in self._autoscalers.items():
             self._controller.queue.add(key_of(autoscaler))
 
-    def _forget_pod(self, old: Object | None, new: Object | None) -> None:
-        if new is None and old is not None:
-            self._known_pods.forget(key_of(old))
+    def _outcome(self, key: Key) -> tuple[Scale, tuple[Problem, ...]] | None:
+        tracked, parsed = self._tracked.get(key), self._parsed.get(key)
+        if tracked is None or tracked.scale is None or parsed is None:
+            return None
+        return tracked.scale, parsed.problems
+
+    def _settings_of(self, autoscaler: Object) -> _Parsed:
+        key, config = key_of(autoscaler), self._config.current
+        annotations, spec = annotations_of(autoscaler), autoscaler["spec"]
+        known = self._parsed.get(key)
+        if (
+            known is None
+            or known.config is not config
+            or known.annotations != annotations
+            or known.spec != spec
+        ):
+            settings, problems = parse_settings(autoscaler, config)
+            known = self._parsed[key] = _Parsed(annotations, spec, config, settings, problems)
+        return known
 
     async def _reconcile(self, key: Key) -> float | None:
         autoscaler = self._autoscalers.get(key.name, key.namespace)
         if autoscaler is None or is_deleting(autoscaler):
-            self._policies.pop(key, None)
+            self._tracked.pop(key, None)
+            self._parsed.pop(key, None)
             return None
-        deployment = self._known_deployments.get(_target_of(autoscaler), key.namespace)
+        deployment = self._known_deployments.get(target_name(autoscaler), key.namespace)
         if deployment is None:
             return None
-        settings, problems = parse_settings(autoscaler, self._config.current)
-        for problem in problems:
-            logger.debug("%s: %s", key, problem)
+        settings = self._settings_of(autoscaler).settings
         pods = [self._known_pods.view(pod) for pod in self._pods_of(key)]
-        ready = sum(is_condition_true(pod, "Ready") for pod in pods)
+        views = [pod_view(pod) for pod in pods]
+        ready = sum(view.ready for view in views)
+        # A drain under way was decided on a full window: a restart must not undo it.
+        staying = max(0, replicas_of(deployment) - sum(view.draining for view in views))
         initialized = is_condition_true(autoscaler, INITIALIZED) or is_initialized(ready, settings)
-        situation = Situation(settings, initialized, _replicas(deployment), ready)
-        return await self._scale(key, autoscaler, deployment, pods, situation)
+        situation = Situation(settings, initialized, staying, ready)
+        tracked = self._track(autoscaler, situation)
+        if tracked is None:
+            return None
+        tracked.initialized = tracked.initialized or initialized
+        situation = replace(situation, initialized=tracked.initialized)
+        return await self._scale(tracked, autoscaler, deployment, pods, situation)
+
+    def _track(self, autoscaler: Object, situation: Situation) -> _Tracked | None:
+        """The revision's policy; a new one for a new object or another class."""
+        key, uid = key_of(autoscaler), uid_of(autoscaler)
+        wanted = situation.settings.autoscaler_class
+        known = self._tracked.get(key)
+        if known is not None and (known.uid, known.autoscaler_class) == (uid, wanted):
+            return known
+        now = self._clock.monotonic()
+        policy = policy_for(situation, now)
+        if policy is None:
+            self._tracked.pop(key, None)
+            return None
+        snapshot = self._demand.snapshot(key)
+        if snapshot is not None:
+            policy.observe(snapshot, situation.settings, now)
+        tracked = self._tracked[key] = _Tracked(uid, wanted, policy, situation.initialized)
+        return tracked
 
     async def _scale(
         self,
-        key: Key,
+        tracked: _Tracked,
         autoscaler: Object,
         deployment: Object,
         pods: list[Object],
         situation: Situation,
     ) -> float | None:
-        policy = self._policy_of(key, autoscaler, situation)
-        if policy is None:
-            return None
-        now = self._clock.monotonic()
-        decision = policy.decide(situation, now)
+        key, now = key_of(autoscaler), self._clock.monotonic()
         snapshot = self._demand.snapshot(key)
+        decision = tracked.policy.decide(situation, now)
+        left = gives_up_at(autoscaler, deployment) - self._clock.time()
+        gave_up = not situation.initialized and left <= 0
+        if gave_up and (snapshot is None or snapshot.total == 0):
+            decision = Decision(0, active=False)
         in_flight = {load.name: load.in_flight for load in snapshot.pods} if snapshot else {}
-        step = plan(decision.desired, situation.present, [_view(pod) for pod in pods], in_flight)
+        step = plan(
+            decision.desired, replicas_of(deployment), [pod_view(pod) for pod in pods], in_flight
+        )
         await self._apply(step, deployment, {name_of(pod): pod for pod in pods})
-        scale = Scale(decision.desired, situation.ready, situation.initialized, decision.active)
-        await self._write_status(autoscaler, scale)
-        return None if decision.look_again is None else max(decision.look_again - now, 0.001)
-
-    def _policy_of(self, key: Key, autoscaler: Object, situation: Situation) -> Policy | None:
-        wanted = class_of(autoscaler, self._config.current)
-        known = self._policies.get(key)
-        if known is not None and known[0] == wanted:
-            return known[1]
-        now = self._clock.monotonic()
-        policy = policy_for(situation, now)
-        if policy is None:
-            self._policies.pop(key, None)
-            return None
-        snapshot = self._demand.snapshot(key)
-        if snapshot is not None:
-            policy.observe(snapshot, situation.settings, now)
-        self._policies[key] = (wanted, policy)
-        return policy
+        tracked.scale = Scale(
+            desired=decision.desired,
+            ready=situation.ready,
+            initialized=situation.initialized,
+            active=decision.active,
+            timed_out=gave_up,
+        )
+        self._reporter.controller.queue.add(key)
+        waits = [] if decision.look_again is None else [decision.look_again - now]
+        if not situation.initialized and left > 0:
+            waits.append(left)
+        # A timer that fires a hair early must not make the loop spin.
+        return max(min(waits), 0.001) if waits else None
 
     async def _apply(self, step: Plan, deployment: Object, pods: Mapping[str, Object]) -> None:
-        """Write the plan: pods taken back before new ones, marks before the scale."""
-        await asyncio.gather(
-            *(self._annotate(pods[name], _UNMARK) for name in step.undrain),
-            *(self._annotate(pods[name], _MARK) for name in step.drain),
-        )
-        if step.replicas is not None:
+        """Write the plan: a growth with the marks, a shrinking when the marks are in place."""
+        writes = [self._annotate(pods[name], UNMARK) for name in step.undrain]
+        writes += [self._annotate(pods[name], MARK) for name in step.drain]
+        writes += [self._annotate(pods[name], CONDEMN) for name in step.condemn]
+        grows = step.replicas is not None and step.replicas > replicas_of(deployment)
+        if step.replicas is not None and grows:
+            writes.append(self._set_replicas(deployment, step.replicas))
+        await asyncio.gather(*writes)
+        if step.replicas is not None and not grows:
             await self._set_replicas(deployment, step.replicas)
 
     async def _annotate(self, pod: Object, annotations: Mapping[str, str | None]) -> None:
@@ -180,7 +257,7 @@ class Scaler:
 
     async def _set_replicas(self, deployment: Object, replicas: int) -> None:
         name, namespace = name_of(deployment), namespace_of(deployment)
-        logger.info("%s/%s: %d -> %d", namespace, name, _replicas(deployment), replicas)
+        logger.info("%s/%s: %d -> %d", namespace, name, replicas_of(deployment), replicas)
         scale = await self._client.patch(
             DEPLOYMENTS,
             name,
@@ -199,50 +276,13 @@ class Scaler:
             },
         )
 
-    async def _write_status(self, autoscaler: Object, scale: Scale) -> None:
-        status = status_for(autoscaler, scale, now=rfc3339(self._clock.time()))
-        if status != status_of(autoscaler):
-            await self._client.patch(
-                POD_AUTOSCALERS,
-                name_of(autoscaler),
-                {"status": status},
-                namespace=namespace_of(autoscaler),
-                subresource="status",
-            )
-
     def _pods_of(self, key: Key) -> list[Object]:
-        return [
-            pod
-            for pod in self._pods.by_index(REVISION_LABEL, str(key))
-            if not is_deleting(pod) and status_of(pod).get("phase") not in ("Succeeded", "Failed")
-        ]
+        return [pod for pod in self._pods.by_index(REVISION_LABEL, str(key)) if is_replica(pod)]
 
 
-def _view(pod: Object) -> PodView:
-    annotations = annotations_of(pod)
-    draining = annotations.get(DRAIN) == "true"
-    return PodView(
-        name=name_of(pod),
-        ready=is_condition_true(pod, "Ready"),
-        draining=draining,
-        drained=draining and annotations.get(DRAINED) == "true",
-        created=parse_rfc3339(pod["metadata"]["creationTimestamp"]),
-    )
+def _forgetting(overlay: Overlay) -> Handler:
+    def handler(old: Object | None, new: Object | None) -> None:
+        if new is None and old is not None:
+            overlay.forget(key_of(old))
 
-
-def _target_of(autoscaler: Object) -> str:
-    return str(autoscaler["spec"]["scaleTargetRef"]["name"])
-
-
-def _replicas(deployment: Object) -> int:
-    replicas = deployment["spec"].get("replicas")
-    return 1 if replicas is None else int(replicas)
-
-
-def _revision_key(obj: Object) -> Iterable[Key]:
-    revision = labels_of(obj).get(REVISION_LABEL)
-    return (Key(namespace_of(obj), revision),) if revision else ()
-
-
-def _revision_index(obj: Object) -> Iterable[str]:
-    return [str(key) for key in _revision_key(obj)]
+    return handler

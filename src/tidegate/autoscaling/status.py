@@ -21,12 +21,14 @@ class Scale:
         ready: pods that serve.
         initialized: whether the initial scale was reached once.
         active: whether there is demand, or was within the window.
+        timed_out: whether the initial scale was not reached within the progress deadline.
     """
 
     desired: int
     ready: int
     initialized: bool
     active: bool
+    timed_out: bool = False
 
 
 def is_initialized(ready: int, settings: ScaleSettings) -> bool:
@@ -66,6 +68,13 @@ def status_for(pod_autoscaler: Object, scale: Scale, *, now: str) -> dict[str, A
 
 
 def _active(scale: Scale) -> Object:
+    if scale.desired == 0 and scale.timed_out:
+        return {
+            "type": "Active",
+            "status": "False",
+            "reason": "TimedOut",
+            "message": "The target could not be activated.",
+        }
     if scale.desired == 0 or (scale.initialized and not scale.active and scale.ready == 0):
         return {
             "type": "Active",

@@ -21,7 +21,7 @@ class Situation:
     Attributes:
         settings: in force now.
         initialized: whether the initial scale was reached once.
-        present: pods asked of the Deployment now.
+        present: pods asked of the Deployment now, less those on their way out.
         ready: pods that can serve now.
     """
 

@@ -38,11 +38,14 @@ class Plan:
         replicas: for the Deployment, None to leave it.
         drain: pods to mark.
         undrain: pods to take back.
+        condemn: empty pods that must go before any other marked one, to be told apart before
+            `replicas` is written.
     """
 
     replicas: int | None = None
     drain: tuple[str, ...] = ()
     undrain: tuple[str, ...] = ()
+    condemn: tuple[str, ...] = ()
 
 
 def plan(desired: int, present: int, pods: Sequence[PodView], in_flight: Mapping[str, int]) -> Plan:
@@ -70,8 +73,14 @@ def plan(desired: int, present: int, pods: Sequence[PodView], in_flight: Mapping
         drain = choose(staying, count - desired - unborn, in_flight)
         count -= unborn + len(drain)
     # Marked pods count until they are empty; those marked only now are not known to be.
-    replicas = count + len(drain) + sum(not pod.drained for pod in draining)
-    return Plan(replicas if replicas != present else None, drain, undrain)
+    leaving = tuple(pod.name for pod in draining if pod.drained)
+    replicas = count + len(drain) + len(draining) - len(leaving)
+    if replicas == present:
+        return Plan(None, drain, undrain)
+    # A mark alone would let the ReplicaSet take a marked pod that still works instead.
+    mixed = drain or undrain or len(leaving) < len(draining)
+    condemn = leaving if mixed and replicas < present else ()
+    return Plan(replicas, drain, undrain, condemn)
 
 
 def choose(pods: Sequence[PodView], count: int, in_flight: Mapping[str, int]) -> tuple[str, ...]:
