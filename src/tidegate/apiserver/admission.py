@@ -116,7 +116,7 @@ class Admission:
         self, context: RequestContext, spec: KindSpec, new: Object, old: Object, subresource: str
     ) -> None:
         """Record in `new` who owns what has changed, where an apply has begun such a record."""
-        if not old["metadata"].get("managedFields"):
+        if not new["metadata"].get("managedFields"):
             return
         name = context.field_manager or "unknown"
         manager = Manager(name, "Update", spec.resource.api_version, subresource)

@@ -94,18 +94,16 @@ def track_update(
 ) -> list[Object]:
     """The managedFields after an update: what changed belongs to who changed it.
 
-    An object that was never applied keeps no record.
+    `new` holds the record as it was before, or as the update wants it.
     """
-    entries = _entries(old, place, now) if old["metadata"].get("managedFields") else []
-    if not entries:
-        return []
+    entries = _entries(new, place, now)
     before, after = field_set(old, place), field_set(new, place)
     changed = frozenset(
         path for path in after if path not in before or value_at(old, path) != value_at(new, path)
     )
     gone = before - after
     if not changed and not gone:
-        return objects(old["metadata"]["managedFields"])
+        return objects(new["metadata"]["managedFields"])
     tracked = [
         replace(e, fields=e.fields - gone - changed) for e in entries if e.manager != manager
     ]

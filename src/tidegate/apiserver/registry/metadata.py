@@ -14,6 +14,7 @@ from tidegate.apiserver.registry.names import (
     validate_labels,
 )
 from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.values import objects
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object
 
@@ -71,9 +72,7 @@ def prepare_update(spec: KindSpec, obj: Object, old: Object, *, namespace: str |
             metadata[name] = before[name]
         elif name not in before:
             metadata.pop(name, None)
-    metadata.pop("managedFields", None)
-    if before.get("managedFields"):
-        metadata["managedFields"] = before["managedFields"]
+    _keep_managers(metadata, before)
     if "generateName" in before:
         metadata["generateName"] = before["generateName"]
     _drop_empty(metadata)
@@ -124,6 +123,16 @@ def _set_namespace(spec: KindSpec, metadata: dict[str, Any], namespace: str | No
             f" request: {given!r} and {namespace!r}"
         )
     metadata["namespace"] = given
+
+
+def _keep_managers(metadata: dict[str, Any], before: dict[str, Any]) -> None:
+    """What is left out stays; what is sent replaces, as kubectl does to hand fields over; a list
+    of nothing, `[]` or `[{}]`, ends the record."""
+    sent = metadata.get("managedFields")
+    if sent is None and before.get("managedFields"):
+        metadata["managedFields"] = before["managedFields"]
+    elif not any(objects(sent)):
+        metadata.pop("managedFields", None)
 
 
 def _drop_empty(metadata: dict[str, Any]) -> None:

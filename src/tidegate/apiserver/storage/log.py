@@ -136,7 +136,7 @@ class Cursor:
                     await self._log.wait()
                     events = self.poll()
         except TimeoutError:
-            return []
+            return self.poll()
         return events
 
 
