@@ -36,11 +36,14 @@ from tidegate.kube.client import Client
 from tidegate.kube.clock import Clock
 from tidegate.kube.controller import Context
 from tidegate.kube.informer import Informers
+from tidegate.kube.objects import is_condition_true, is_deleting
+from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 logger = logging.getLogger(__name__)
 
 ADMIN = "tidegate-admin"
 _SELF = user_named("system:apiserver", (MASTERS,))
+_CUSTOM_KINDS_SECONDS = 2.0
 _RENEWAL_CHECK_SECONDS = 12 * 3600.0
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - recognized, not bound
 _NAMES = (
@@ -137,12 +140,13 @@ class ApiServer:
                 port=self.port,
             )
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._http.run())
-                group.create_task(self._audit.run())
-                group.create_task(self._renew_certificates())
                 group.create_task(context.informers.run())
                 group.create_task(aggregation.controller.run())
                 group.create_task(custom.controller.run())
+                await self._wait_custom_kinds()
+                group.create_task(self._audit.run())
+                group.create_task(self._renew_certificates())
+                group.create_task(self._http.run())
                 await self._http.wait_ready()
                 self._ready.set()
 
@@ -206,6 +210,27 @@ class ApiServer:
             fairness=Fairness(),
             audit=self._audit,
         )
+
+    async def _wait_custom_kinds(self) -> None:
+        """Wait until all that was served before a restart is served again."""
+        expected = [
+            (definition["spec"], version["name"])
+            for definition in self.api.view.all(CUSTOM_RESOURCE_DEFINITIONS)
+            if is_condition_true(definition, "Established") and not is_deleting(definition)
+            for version in definition["spec"]["versions"]
+            if version.get("served")
+        ]
+        changed = asyncio.Event()
+        self._registry.subscribe(changed.set)
+        try:
+            async with asyncio.timeout(_CUSTOM_KINDS_SECONDS):
+                for spec, version in expected:
+                    plural = spec["names"]["plural"]
+                    while self._registry.find(spec["group"], version, plural) is None:
+                        changed.clear()
+                        await changed.wait()
+        except TimeoutError:
+            logger.warning("not all custom kinds are served again yet; going on without them")
 
     def _own_context(self) -> Context:
         client = LocalClient(self.api, _SELF)

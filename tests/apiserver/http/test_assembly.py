@@ -16,7 +16,16 @@ import pytest
 from tidegate.apiserver.assembly import ApiServer, ApiServerSettings, build
 from tidegate.kube.clock import SystemClock
 from tidegate.kube.errors import UserError
-from tidegate.kube.resources import CLUSTER_ROLES, ENDPOINT_SLICES, NAMESPACES, SERVICES
+from tidegate.kube.objects import is_condition_true
+from tidegate.kube.resources import (
+    CLUSTER_ROLES,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    ENDPOINT_SLICES,
+    NAMESPACES,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    Resource,
+)
 
 
 @asynccontextmanager
@@ -53,8 +62,6 @@ async def test_a_second_start_writes_nothing(tmp_path: Path) -> None:
 async def test_tokens_outlive_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path) as server:
         client = server.client("test", ["system:masters"])
-        from tidegate.kube.resources import SERVICE_ACCOUNTS
-
         body = {"metadata": {"name": "a", "namespace": "default"}}
         account = await client.create(SERVICE_ACCOUNTS, body)
         token, _ = server.issue_token(namespace="default", name="a", uid=account["metadata"]["uid"])
@@ -75,6 +82,31 @@ async def test_the_api_finds_itself_on_its_new_port(tmp_path: Path) -> None:
         service = await client.get(SERVICES, "kubernetes", namespace="default")
         assert service["spec"]["clusterIP"] == "127.96.0.1"
         assert service["spec"]["ports"][0]["targetPort"] == server.port
+
+
+async def test_custom_kinds_are_served_from_the_first_request_on(tmp_path: Path) -> None:
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    definition = {
+        "metadata": {"name": "things.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Cluster",
+            "names": {"plural": "things", "kind": "Thing"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    things = Resource("example.com", "v1", "Thing", "things", namespaced=False)
+    async with running(tmp_path) as server:
+        client = server.client("test", ["system:masters"])
+        async with client.watch(CUSTOM_RESOURCE_DEFINITIONS) as events:
+            await client.create(CUSTOM_RESOURCE_DEFINITIONS, definition)
+            async for event in events:
+                if is_condition_true(event.object, "Established"):
+                    break
+        await client.create(things, {"metadata": {"name": "a"}})
+    async with running(tmp_path) as server:
+        client = server.client("test", ["system:masters"])
+        assert len((await client.list(things)).items) == 1
 
 
 async def test_a_busy_port_is_a_clear_error(tmp_path: Path) -> None:

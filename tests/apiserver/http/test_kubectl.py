@@ -154,6 +154,55 @@ async def test_lists_of_objects(face: Face) -> None:
     assert "bogus" in refused.err
 
 
+THINGS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: things.example.com
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: things, singular: thing, kind: Thing, shortNames: [th]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    additionalPrinterColumns:
+    - {name: Size, type: integer, jsonPath: .spec.size}
+    - {name: Since, type: date, jsonPath: .metadata.creationTimestamp}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer, description: How large it is.}
+"""
+THING = """
+apiVersion: example.com/v1
+kind: Thing
+metadata: {name: big}
+spec: {size: 7}
+"""
+
+
+async def test_custom_kinds(face: Face) -> None:
+    await face.ok("apply", "-f", "-", stdin=THINGS)
+    await face.ok("wait", "--for=condition=Established", "crd/things.example.com", "--timeout=10s")
+    assert await face.ok("apply", "-f", "-", stdin=THING) == "thing.example.com/big created\n"
+    assert await face.ok("apply", "-f", "-", stdin=THING) == "thing.example.com/big unchanged\n"
+    header, row = (await face.ok("get", "th")).splitlines()
+    assert header.split() == ["NAME", "SIZE", "SINCE"]
+    assert row.split()[:2] == ["big", "7"]
+    assert "How large it is." in await face.ok("explain", "thing.spec.size")
+    bogus = await face.kubectl("apply", "-f", "-", stdin=THING.replace("size", "weight"))
+    assert 'unknown field "spec.weight"' in bogus.err
+    await face.ok("delete", "crd", "things.example.com", "--timeout=10s")
+    fresh = await face.kubectl("get", "things", home="without-cache")
+    assert "doesn't have a resource type" in fresh.err
+
+
 async def test_wait_sees_a_condition_come(face: Face) -> None:
     await face.ok("apply", "-f", str(PORTAL))
     waiting = asyncio.create_task(

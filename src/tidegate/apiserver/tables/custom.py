@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from tidegate.apiserver.tables.jsonpath import compile_path
 from tidegate.kube.objects import Object, name_of
 
 
+@lru_cache(maxsize=256)
 def layout_of(columns: tuple[PrinterColumn, ...]) -> Layout:
     """The name, and then what the kind declares.
 
