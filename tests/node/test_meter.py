@@ -45,3 +45,20 @@ def test_a_pod_never_costs_less_than_nothing(tmp_path: Path) -> None:
     ledger.start(meter("a", clock.time() + 100))
     [usage] = ledger.usage()
     assert (usage.seconds, usage.cost) == (0, 0)
+
+
+async def test_what_was_written_down_is_not_counted_again(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    ledger = Ledger(tmp_path, clock=clock)
+    began = clock.time()
+    ledger.start(meter("a", began))
+    await clock.advance(10)
+    ledger.end("a")
+    later = Ledger(tmp_path, clock=clock)
+    later.start(meter("a", began))
+    await clock.advance(10)
+    later.end("a")
+    assert [usage.seconds for usage in later.usage()] == [pytest.approx(10)]
+    later.start(meter("a", clock.time()))
+    later.end("a")
+    assert len(later.usage()) == 2

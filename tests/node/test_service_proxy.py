@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from tidegate.kube.controller import Context
 from tidegate.kube.informer import Informers
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import ENDPOINT_SLICES, EVENTS, SERVICES
-from tidegate.node.service_proxy.controller import ServiceProxy
+from tidegate.node.service_proxy.controller import ServiceProxy, explain
 from tidegate.node.service_proxy.listeners import (
     Listener,
     endpoints_of,
@@ -258,3 +260,19 @@ def test_endpoints_are_the_ready_ones_of_the_named_port() -> None:
 def test_free_addresses_come_from_the_bottom() -> None:
     assert free_address([]) == "127.88.0.1"
     assert free_address(["127.88.0.1", "127.88.0.3"]) == "127.88.0.2"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EACCES, "sudo sysctl net.ipv4.ip_unprivileged_port_start=80"),
+        (errno.EADDRINUSE, "another program does"),
+        (errno.EADDRNOTAVAIL, "Cannot assign requested address"),
+    ],
+)
+def test_why_a_socket_cannot_be_opened(number: int, words: str) -> None:
+    error = OSError(number, os.strerror(number))
+    message = explain(Listener("127.88.0.1", 80, "http"), error)
+    assert "127.88.0.1:80" in message
+    assert words in message
+    assert "other ports are served" in message

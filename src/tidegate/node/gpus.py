@@ -1,4 +1,8 @@
-"""The GPUs of this machine, handed out whole: a pod that asks for one has it alone."""
+"""The GPUs of this machine, handed out whole: a pod that has one has it alone.
+
+A pod gets those that its limits ask for, and waits for them; a pod with a GPU spec that asks for
+none gets those of its spec if they are free, and runs without otherwise.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,10 @@ class Gpus:
         taken = tuple(sorted(self._free)[:wanted])
         self._free.difference_update(taken)
         return taken
+
+    def take_free(self, wanted: int) -> tuple[int, ...]:
+        """Up to `wanted`, as many as are free."""
+        return self.take(min(wanted, len(self._free))) or ()
 
     def hold(self, indexes: Iterable[int]) -> None:
         """Mark as taken what a pod has from before."""

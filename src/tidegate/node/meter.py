@@ -85,9 +85,14 @@ class Ledger:
         self._open[meter.uid] = meter
 
     def end(self, uid: str, *, at: float | None = None) -> None:
-        """Stop the meter and write it down; nothing if it does not run."""
+        """Stop the meter and write it down; nothing if it does not run, or stands there already.
+
+        A control plane that died between writing this down and forgetting the pod ends it again.
+        """
         meter = self._open.pop(uid, None)
-        if meter is None:
+        if meter is None or any(
+            (ended.uid, ended.started) == (meter.uid, meter.started) for ended in self._ended
+        ):
             return
         usage = meter.usage(self._clock.time() if at is None else at, running=False)
         self._ended.append(usage)

@@ -7,30 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import signal
-import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from tidegate.kube.errors import ApiError, TidegateError
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
 from tidegate.node.fields import part, parts
 from tidegate.node.images.errors import ImageError
-from tidegate.node.images.store import Image
-from tidegate.node.lifecycle import environment
 from tidegate.node.lifecycle.context import PodContext
-from tidegate.node.lifecycle.directory import write_private
-from tidegate.node.lifecycle.sources import ConfigError, Sources
+from tidegate.node.lifecycle.launching import Launcher
+from tidegate.node.lifecycle.pulling import ImagePull
+from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
 from tidegate.node.lifecycle.waiting import BackOff, within
 from tidegate.node.probes.checks import Target, check_of
 from tidegate.node.probes.timing import Probe, ProbeTiming
-from tidegate.node.runtime.contract import Container, Exit, Launch, StartError
-
-# How often a pod that waits for an unknown image looks whether it has become known.
-_LOOK_SECONDS = 1.0
+from tidegate.node.runtime.contract import Container, Exit, StartError
 
 
 class ContainerRunner:
@@ -54,9 +47,10 @@ class ContainerRunner:
         self._container: Container | None = None
         self._unhealthy = asyncio.Event()
         self._target: Target | None = None
-        self._pulls = BackOff(free=0)
         self._configs = BackOff(free=0, base=2.0)
         self._crashes = BackOff(free=1)
+        self._launcher = Launcher(context, spec)
+        self._pull = ImagePull(context, str(spec.get("image") or ""), failed=self._wait_for_image)
         self.view = ContainerView(self._name, str(spec.get("image") or ""))
 
     async def run(self) -> None:
@@ -105,7 +99,7 @@ class ContainerRunner:
             self.view = replace(self.view, last=last, restarts=self._attempt)
             return
         self._container = container
-        self._target = await asyncio.to_thread(self._read_target, place)
+        self._target = await asyncio.to_thread(self._launcher.recall, self._attempt)
         known = self._known_status(container)
         self._set(
             urgent=False,
@@ -132,9 +126,11 @@ class ContainerRunner:
     async def _start(self) -> None:
         """Start it, over whatever is missing for as long as it is; a start that fails is an end."""
         while True:
-            image = await self._pull()
+            self._set(urgent=False, state=self._creating())
+            image = await self._pull.pull()
+            self._set(urgent=False, state=self._creating())
             try:
-                launch = await self._launch(image)
+                launch, self._target = await self._launcher.launch(image, self._attempt)
                 break
             except (ConfigError, ApiError) as error:
                 await self._config_missing(str(error))
@@ -165,116 +161,17 @@ class ContainerRunner:
             container_id=container.container_id,
         )
 
-    async def _pull(self) -> Image:
-        reference = self.view.image
-        if not reference:
-            reference = "(none)"
-        events, pod = self._host.events, self._context.pod
-        self._set(urgent=False, state=self._creating())
-        while True:
-            events.normal(pod, "Pulling", f'Pulling image "{reference}"')
-            began = time.monotonic()
-            try:
-                image = await self._host.images.pull(reference)
-                await self._host.runtime.prepare(image)
-            except ImageError as error:
-                await self._pull_failed(reference, str(error))
-                continue
-            took = time.monotonic() - began
-            events.normal(pod, "Pulled", f'Successfully pulled image "{reference}" in {took:.3f}s')
-            self._set(urgent=False, state=self._creating())
-            return image
-
-    async def _pull_failed(self, reference: str, message: str) -> None:
-        events, pod = self._host.events, self._context.pod
-        events.warning(pod, "Failed", f'Failed to pull image "{reference}": {message}')
-        self._set(urgent=True, state=Waiting("ErrImagePull", message))
-        delay = self._pulls.next_delay()
-        await self._host.clock.sleep(min(1.0, delay))
-        events.normal(pod, "BackOff", f'Back-off pulling image "{reference}"')
-        back_off = f'Back-off pulling image "{reference}": {message}'
-        self._set(urgent=True, state=Waiting("ImagePullBackOff", back_off))
-        await within(max(0.0, delay - 1.0), self._image_known(reference), clock=self._host.clock)
-
-    async def _image_known(self, reference: str) -> None:
-        """Wait until an image that was not known becomes known."""
-        was_known = await self._is_known(reference)
-        while was_known or not await self._is_known(reference):
-            await self._host.clock.sleep(_LOOK_SECONDS)
-
-    async def _is_known(self, reference: str) -> bool:
-        try:
-            await self._host.images.find(reference)
-        except ImageError:
-            return False
-        return True
-
     async def _config_missing(self, message: str) -> None:
         self._host.events.warning(self._context.pod, "Failed", f"Error: {message}")
         self._set(urgent=True, state=Waiting("CreateContainerConfigError", message))
         await self._host.clock.sleep(self._configs.next_delay())
 
+    def _wait_for_image(self, state: Waiting) -> None:
+        self._set(urgent=True, state=state)
+
     def _creating(self) -> Waiting:
         kind = "PodInitializing" if self._context.pod["spec"].get("initContainers") else ""
         return Waiting(kind or "ContainerCreating")
-
-    async def _launch(self, image: Image) -> Launch:
-        context, spec = self._context, self._spec
-        await context.volumes.make(context.pod)
-        await context.ensure_ports(spec, image.manifest.ports)
-        fixed = environment.port_variables(spec, image.manifest.ports, context.placement.ports)
-        values = await environment.variables(
-            context.pod,
-            spec,
-            base={**environment.base_variables(image), **self._platform_variables()},
-            fixed={**fixed, **_gpu_variables(context)},
-            sources=Sources(self._host.client, namespace_of(context.pod)),
-            node_name=self._host.node_name,
-        )
-        launch = Launch(
-            directory=context.directory.attempt(self._name, self._attempt),
-            image=image,
-            argv=environment.command_line(spec, image, values),
-            env=values,
-            working_dir=environment.working_directory(spec, image),
-            title=self._name,
-        )
-        self._target = self._make_target(values, launch.working_dir)
-        await asyncio.to_thread(self._write_target, launch)
-        return launch
-
-    def _platform_variables(self) -> dict[str, str]:
-        context = self._context
-        values = {
-            "HOME": str(context.directory.home),
-            "TMPDIR": str(context.directory.tmp),
-            "HOSTNAME": name_of(context.pod),
-            "KUBERNETES_SERVICE_HOST": self._host.api_host,
-            "KUBERNETES_SERVICE_PORT": str(self._host.api_port),
-            "TIDEGATE_ROOT": str(context.volumes.link(self._spec)),
-        }
-        token_dir = context.volumes.service_account_dir(context.pod, self._spec)
-        if token_dir is not None:
-            values["SERVICE_ACCOUNT_DIR"] = str(token_dir)
-        return values
-
-    def _make_target(self, values: dict[str, str], working_dir: Path) -> Target:
-        ports = parts(self._spec, "ports")
-        names = {str(port["name"]): int(port["containerPort"]) for port in ports if "name" in port}
-        return Target(dict(self._context.placement.ports), names, values, working_dir)
-
-    def _write_target(self, launch: Launch) -> None:
-        launch.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._context.directory.prune(self._name)
-        content = {"env": dict(launch.env), "working_dir": str(launch.working_dir)}
-        write_private(launch.directory / "launch.json", json.dumps(content).encode())
-
-    def _read_target(self, directory: Path) -> Target:
-        try:
-            raw: dict[str, Any] = json.loads((directory / "launch.json").read_bytes())
-            return self._make_target(raw["env"], Path(raw["working_dir"]))
-        except (OSError, ValueError, KeyError):
-            return self._make_target({}, directory)
 
     def _start_failed(self, message: str, at: float) -> None:
         self._host.events.warning(self._context.pod, "Failed", f"Error: {message}")
@@ -316,7 +213,7 @@ class ContainerRunner:
     def _probe_of(self, kind: str, started: asyncio.Event | None = None) -> Probe:
         spec: Object = self._spec[f"{kind}Probe"]
         timing = ProbeTiming.of(spec)
-        target = self._target or self._make_target({}, self._context.directory.path)
+        target = self._target or self._launcher.recall(self._attempt)
 
         def on_change(healthy: bool) -> None:
             if kind == "readiness":
@@ -413,11 +310,6 @@ class ContainerRunner:
 
 def _policy(pod: Object) -> str:
     return str(pod["spec"].get("restartPolicy") or "Always")
-
-
-def _gpu_variables(context: PodContext) -> dict[str, str]:
-    gpus = context.placement.gpus
-    return {"CUDA_VISIBLE_DEVICES": ",".join(str(index) for index in gpus)} if gpus else {}
 
 
 def _terminated(container: Container, ended: Exit) -> Terminated:

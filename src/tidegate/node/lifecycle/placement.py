@@ -136,7 +136,7 @@ class Placer:
             names = ", ".join(choice.name for choice in choices)
             return None, f"0/1 nodes are available: out of stock: {names}"
         wanted = gpus_wanted(pod)
-        gpus = self._gpus.take(wanted)
+        gpus = self._gpus.take(wanted) if wanted else self._gpus.take_free(spec.gpus)
         if gpus is None:
             return None, (
                 f"0/1 nodes are available: Insufficient {GPU_RESOURCE}"

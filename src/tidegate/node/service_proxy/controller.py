@@ -82,7 +82,7 @@ class ServiceProxy:
         try:
             proxy.open(listener.address, listener.port)
         except OSError as error:
-            return _explain(listener, error)
+            return explain(listener, error)
         opened[listener] = proxy
         return ""
 
@@ -134,7 +134,8 @@ def _service_of(item: Object) -> tuple[str, ...]:
     return (str(Key(namespace_of(item), name)),) if name else ()
 
 
-def _explain(listener: Listener, error: OSError) -> str:
+def explain(listener: Listener, error: OSError) -> str:
+    """What to tell the user about a socket that cannot be opened, and what to do."""
     where = f"{listener.address}:{listener.port}"
     if error.errno == errno.EACCES:
         return (

@@ -1,0 +1,80 @@
+"""Getting a container's image, over all that can be missing, for as long as it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tidegate.node.images.errors import ImageError
+from tidegate.node.images.store import Image
+from tidegate.node.lifecycle.context import PodContext
+from tidegate.node.lifecycle.state import Waiting
+from tidegate.node.lifecycle.waiting import BackOff, within
+
+# How long ErrImagePull shows before it becomes ImagePullBackOff.
+_ERROR_SECONDS = 1.0
+
+# How often a pod that waits for an unknown image looks whether it has become known.
+_LOOK_SECONDS = 1.0
+
+
+class ImagePull:
+    """Pulls the image of one container; the back-off lasts over its restarts.
+
+    Args:
+        context: its pod.
+        reference: `image` of the container.
+        failed: told what the container waits for after a failure.
+    """
+
+    def __init__(
+        self, context: PodContext, reference: str, *, failed: Callable[[Waiting], None]
+    ) -> None:
+        self._context = context
+        self._host = context.host
+        self._reference = reference
+        self._failed = failed
+        self._back_off = BackOff(free=0)
+
+    async def pull(self) -> Image:
+        """The image, its environment built and its template warm."""
+        while True:
+            self._event("Pulling", f'Pulling image "{self._reference}"')
+            began = time.monotonic()
+            try:
+                image = await self._host.images.pull(self._reference)
+                await self._host.runtime.prepare(image)
+            except ImageError as error:
+                await self._wait_after(str(error))
+            else:
+                took = time.monotonic() - began
+                text = f'Successfully pulled image "{self._reference}" in {took:.3f}s'
+                self._event("Pulled", text)
+                return image
+
+    async def _wait_after(self, message: str) -> None:
+        text = f'Failed to pull image "{self._reference}": {message}'
+        self._host.events.warning(self._context.pod, "Failed", text)
+        self._failed(Waiting("ErrImagePull", message))
+        await self._host.clock.sleep(_ERROR_SECONDS)
+        back_off = f'Back-off pulling image "{self._reference}"'
+        self._event("BackOff", back_off)
+        self._failed(Waiting("ImagePullBackOff", f"{back_off}: {message}"))
+        delay = self._back_off.next_delay() - _ERROR_SECONDS
+        await within(delay, self._becomes_known(), clock=self._host.clock)
+
+    async def _becomes_known(self) -> None:
+        """Wait until an image that was not known is known."""
+        was_known = await self._is_known()
+        while was_known or not await self._is_known():
+            await self._host.clock.sleep(_LOOK_SECONDS)
+
+    async def _is_known(self) -> bool:
+        try:
+            await self._host.images.find(self._reference)
+        except ImageError:
+            return False
+        return True
+
+    def _event(self, reason: str, message: str) -> None:
+        self._host.events.normal(self._context.pod, reason, message)
