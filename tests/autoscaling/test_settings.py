@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.autoscaling.support import pod_autoscaler, settings
 from tidegate.apis.autoscaling import KPA_CLASS
 from tidegate.autoscaling.config import AutoscalerConfig, parse_config
-from tidegate.autoscaling.durations import parse_duration
 from tidegate.autoscaling.settings import parse_settings
 from tidegate.kube.errors import Invalid
 
@@ -154,16 +149,3 @@ def test_the_operators_limit_caps_every_maximum():
     parsed, problems = parse_settings(pod_autoscaler(max_scale="9"), config)
     assert parsed.max_scale == 4
     assert len(problems) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("0", 0), ("1h2m3s", 3723), ("1.5s", 1.5), ("-3s", -3), ("100ms", 0.1)]
-)
-def test_durations(text, value):
-    assert parse_duration(text) == pytest.approx(value)
-
-
-@given(st.text(max_size=12))
-def test_no_text_breaks_the_parser_of_durations(text):
-    with contextlib.suppress(ValueError):
-        assert isinstance(parse_duration(text), float)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tidegate.apis.autoscaling import KPA_CLASS
-from tidegate.autoscaling.durations import parse_duration
+from tidegate.apis.durations import parse_duration
 from tidegate.kube.errors import Cause, Invalid
 
 CONFIG_NAMESPACE = "knative-serving"
@@ -107,7 +107,7 @@ def seconds(low: float, high: float, *, whole: bool = False) -> Callable[[str], 
     """A parser of durations from `low` to `high` seconds."""
 
     def parse(text: str) -> float:
-        value = parse_duration(text)
+        value = float(parse_duration(text.strip()))
         if not low <= value <= high:
             raise ValueError(f"{text!r} is not between {low:g}s and {high:g}s")
         if whole and value != int(value):
