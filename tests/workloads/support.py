@@ -97,10 +97,10 @@ class World:
 
 
 @asynccontextmanager
-async def running_controllers(directory, clock=None):
+async def running_controllers(directory, clock=None, *, authorizer=None):
     """The controllers at work; with the virtual clock unless told otherwise."""
     clock = clock or VirtualClock()
-    async with running_api(directory, clock) as api:
+    async with running_api(directory, clock, authorizer=authorizer) as api:
         client = api.client("system:kube-controller-manager")
         informers = Informers(client, clock=clock)
         context = Context(client, informers, clock)

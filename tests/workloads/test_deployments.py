@@ -6,10 +6,12 @@ import asyncio
 import time
 from random import Random
 
+from tests.support.api import AlwaysAllow
 from tests.workloads.support import deployment, running_controllers
+from tidegate.apiserver.requests import Decision
 from tidegate.kube.clock import SystemClock
 from tidegate.kube.objects import annotations_of, condition_of, is_deleting, labels_of, name_of
-from tidegate.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
+from tidegate.kube.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
 
 
 async def _patch(world, patch, name="web", **options):
@@ -222,6 +224,47 @@ async def test_orphans_that_match_are_adopted_and_strangers_released(tmp_path):
         await world.client.patch(PODS, name_of(pod), back, namespace="default")
         await world.settle()
         assert len(await world.pods("app=web")) == 1
+
+
+class NoPods(AlwaysAllow):
+    """Refuses new pods while `refuses`."""
+
+    refuses = True
+
+    def authorize(self, user, verb, resource, *rest, **named):
+        if self.refuses and (verb, resource) == ("create", PODS):
+            return Decision(False, "no more pods")
+        return super().authorize(user, verb, resource, *rest, **named)
+
+
+async def test_pods_that_cannot_be_made_are_told_and_tried_again(tmp_path):
+    authorizer = NoPods()
+    async with running_controllers(tmp_path, authorizer=authorizer) as world:
+        await world.client.create(DEPLOYMENTS, deployment(replicas=2))
+        await world.settle()
+        failure = condition_of(await world.get(DEPLOYMENTS, "web"), "ReplicaFailure")
+        assert (failure["status"], failure["reason"]) == ("True", "FailedCreate")
+        events = (await world.client.list(EVENTS, namespace="default")).items
+        assert "FailedCreate" in {event["reason"] for event in events}
+        authorizer.refuses = False
+        await world.advance(120)
+        assert len(await world.pods()) == 2
+        assert condition_of(await world.get(DEPLOYMENTS, "web"), "ReplicaFailure") is None
+
+
+async def test_a_restart_in_a_rollout_goes_on_where_it_was(tmp_path):
+    async with running_controllers(tmp_path) as world:
+        await world.client.create(DEPLOYMENTS, deployment(replicas=3))
+        await world.settle()
+        await world.run_pods()
+        await _patch(world, _image(2))
+        before, sizes = await world.names(PODS), await _sizes(world)
+    async with running_controllers(tmp_path) as world:
+        assert await world.names(PODS) == before
+        assert await _sizes(world) == sizes
+        for _ in range(4):
+            await world.run_pods()
+        assert await _sizes(world) == {"app:1": 0, "app:2": 3}
 
 
 async def test_twenty_pods_exist_within_milliseconds_of_the_scale(tmp_path):
