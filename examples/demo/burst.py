@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import httpx
 
@@ -25,6 +24,7 @@ class Image:
         number: which request it was.
         pod: the pod that made the image.
         sent, dispatched, answered: when it left here, reached the pod, and came back.
+        held: requests the pod held when this one came, as the pod counted them.
         png: the image.
         cold_start: seconds the request waited for its first pod, 0 when one was there.
     """
@@ -34,6 +34,7 @@ class Image:
     sent: float
     dispatched: float
     answered: float
+    held: int
     png: bytes
     cold_start: float
 
@@ -66,6 +67,7 @@ class Service:
             sent=sent,
             dispatched=sent + queued,
             answered=answered,
+            held=int(answer.headers["X-Pod-Requests"]),
             png=base64.b64decode(answer.json()["images"][0]),
             cold_start=float(answer.headers.get("Tidegate-Cold-Start", 0)),
         )
@@ -93,19 +95,3 @@ class Service:
 def new_client() -> httpx.AsyncClient:
     """An HTTP client for this machine, without proxies."""
     return httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False, verify=_TLS)
-
-
-def overlaps(images: list[Image], *, tolerance: float = 0.002) -> list[tuple[Image, Image]]:
-    """Pairs of requests that one pod held at the same time.
-
-    `tolerance` in seconds covers what lies between the clocks here and in the gateway.
-    """
-    by_pod: dict[str, list[Image]] = {}
-    for image in sorted(images, key=lambda image: image.dispatched):
-        by_pod.setdefault(image.pod, []).append(image)
-    return [
-        (first, second)
-        for held in by_pod.values()
-        for first, second in pairwise(held)
-        if second.dispatched < first.answered - tolerance
-    ]

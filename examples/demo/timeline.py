@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tidegate.kube.clock import SystemClock
 from tidegate.kube.informer import Informer
@@ -85,9 +85,11 @@ class Timeline:
         pods = self._pods.items()
         self.seen.update(name_of(pod) for pod in pods)
         states = [_state(pod) for pod in pods]
-        sample = Sample(
-            self.now, states.count("starting"), states.count("ready"), states.count("leaving")
-        )
+        counts = [states.count(state) for state in ("starting", "ready", "leaving")]
+        sample = Sample(self.now, *counts)
+        last = self.samples[-1] if self.samples else None
+        if last is not None and replace(last, seconds=sample.seconds) == sample:
+            return
         async with self._changed:
             self.samples.append(sample)
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, and the pod's name on every answer."""
+"""The ASGI application: routes, and who answered on every answer."""
 
 from __future__ import annotations
 
@@ -22,20 +22,31 @@ from .web import ApiError, api_error
 VERSION = "1.0.0"
 
 
-class PodHeader:
-    """Adds `X-Pod`, so that a caller behind a gateway sees which process answered."""
+class PodHeaders:
+    """Tells a caller behind a gateway which process answered and how busy it was.
+
+    `X-Pod` names the process; `X-Pod-Requests` is how many requests it held when this one came,
+    this one included.
+    """
 
     def __init__(self, app: ASGIApp, *, pod: str) -> None:
         self._app = app
-        self._header = (b"x-pod", pod.encode("latin-1", "replace"))
+        self._pod = (b"x-pod", pod.encode("latin-1", "replace"))
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._held += 1
+        headers = (self._pod, (b"x-pod-requests", str(self._held).encode()))
+
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), self._header]}
+                message = {**message, "headers": [*message.get("headers", []), *headers]}
             await send(message)
 
-        await self._app(scope, receive, send_named)
+        try:
+            await self._app(scope, receive, send_named)
+        finally:
+            self._held -= 1
 
 
 def build_app(
@@ -71,7 +82,7 @@ def build_app(
             Route("/", handlers.index),
             Route("/generate", handlers.generate, methods=["POST"]),
         ]
-    middleware = [Middleware(PodHeader, pod=pod)]
+    middleware = [Middleware(PodHeaders, pod=pod)]
     if cors:
         middleware.append(
             Middleware(CORSMiddleware, allow_origins=cors, allow_methods=["*"], allow_headers=["*"])
