@@ -25,7 +25,7 @@ from tidegate.node.service_proxy.listeners import (
     is_served,
     listeners_of,
 )
-from tidegate.node.service_proxy.proxy import TcpProxy
+from tidegate.node.service_proxy.proxy import TcpProxy, is_taken
 
 
 def service(name: str = "web", kind: str = "ClusterIP", **changes: Any) -> Object:
@@ -258,8 +258,18 @@ def test_endpoints_are_the_ready_ones_of_the_named_port() -> None:
 
 
 def test_free_addresses_come_from_the_bottom() -> None:
-    assert free_address([]) == "127.88.0.1"
-    assert free_address(["127.88.0.1", "127.88.0.3"]) == "127.88.0.2"
+    assert free_address([], lambda _: True) == "127.88.0.1"
+    assert free_address(["127.88.0.1", "127.88.0.3"], lambda _: True) == "127.88.0.2"
+    assert free_address(["127.88.0.1"], lambda a: not a.endswith(".2")) == "127.88.0.3"
+
+
+def test_an_address_another_program_uses_is_seen() -> None:
+    with socket.socket() as other:
+        other.bind(("127.88.255.1", 0))
+        port = other.getsockname()[1]
+        other.listen()
+        assert is_taken("127.88.255.1", port)
+        assert not is_taken("127.88.255.2", port)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from tidegate.kube.controller import Context, Controller
 from tidegate.kube.events import EventRecorder
 from tidegate.kube.objects import Key, Object, is_deleting, key_of, labels_of, namespace_of
 from tidegate.kube.resources import ENDPOINT_SLICES, SERVICES
+from tidegate.node.fields import parts
 from tidegate.node.service_proxy.listeners import (
     Listener,
     endpoints_of,
@@ -17,7 +18,7 @@ from tidegate.node.service_proxy.listeners import (
     load_balancer_of,
     wants_load_balancer,
 )
-from tidegate.node.service_proxy.proxy import Endpoints, TcpProxy
+from tidegate.node.service_proxy.proxy import Endpoints, TcpProxy, is_taken
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,9 @@ class ServiceProxy:
             if self._addresses.pop(key, None) is not None:
                 await self._write_address(service, None)
             return ""
-        address = self._addresses.get(key) or free_address(self._addresses.values())
+        address = self._addresses.get(key) or free_address(
+            self._addresses.values(), lambda address: _is_free(service, address)
+        )
         if address is None:
             return ""
         self._addresses[key] = address
@@ -127,6 +130,10 @@ class ServiceProxy:
             namespace=namespace_of(service),
             subresource="status",
         )
+
+
+def _is_free(service: Object, address: str) -> bool:
+    return not any(is_taken(address, int(port["port"])) for port in parts(service["spec"], "ports"))
 
 
 def _service_of(item: Object) -> tuple[str, ...]:

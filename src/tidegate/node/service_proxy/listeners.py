@@ -7,13 +7,15 @@ ports it wants; node ports are opened on the platform's bind address.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from tidegate.kube.objects import Object, labels_of
 from tidegate.node.fields import part, parts
 
 LOAD_BALANCER_NETWORK = ipaddress.ip_network("127.88.0.0/16")
+_MOST_ADDRESSES = 4096
 
 # The gateway reads the endpoints of these; nobody connects to their addresses.
 _NOT_SERVED_LABELS = ("networking.internal.knative.dev/serviceType", "serving.knative.dev/revision")
@@ -74,12 +76,16 @@ def load_balancer_of(service: Object) -> str:
     return ""
 
 
-def free_address(used: Iterable[str]) -> str | None:
-    """The lowest address of the load balancers' network that is not used."""
+def free_address(used: Iterable[str], is_free: Callable[[str], bool]) -> str | None:
+    """The lowest usable address of the load balancers' network.
+
+    Args:
+        used: addresses of other Services.
+        is_free: whether no other program, such as a second platform, has the address's ports.
+    """
     taken = set(used)
-    return next(
-        (str(host) for host in LOAD_BALANCER_NETWORK.hosts() if str(host) not in taken), None
-    )
+    hosts = islice((str(host) for host in LOAD_BALANCER_NETWORK.hosts()), _MOST_ADDRESSES)
+    return next((host for host in hosts if host not in taken and is_free(host)), None)
 
 
 def endpoints_of(slices: Iterable[Object], port_name: str) -> list[tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -112,6 +113,17 @@ class TcpProxy:
             else:
                 return upstream
         return None
+
+
+def is_taken(address: str, port: int) -> bool:
+    """Whether another program listens on the address and port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 async def _relay(left: socket.socket, right: socket.socket) -> None:
