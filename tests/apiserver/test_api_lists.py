@@ -13,7 +13,7 @@ from tidegate.apiserver.options import DeleteOptions, ListOptions, WatchOptions
 from tidegate.apiserver.refusals import Timeout
 from tidegate.apiserver.requests import Decision, FieldValidation, RequestContext, User
 from tidegate.kube.client import EventType
-from tidegate.kube.errors import BadRequest, Conflict, Forbidden, Gone, NotFound
+from tidegate.kube.errors import BadRequest, Conflict, Forbidden, Gone, MethodNotAllowed, NotFound
 from tidegate.kube.resources import CONFIG_MAPS, PODS
 
 CONTEXT = RequestContext(User("someone"))
@@ -240,6 +240,25 @@ async def test_binding_and_eviction(tmp_path):
         await post("eviction", {"deleteOptions": {"gracePeriodSeconds": 0}})
         with pytest.raises(NotFound):
             await api.client().get(PODS, "p", namespace="default")
+
+
+async def test_subresources_have_no_verbs_but_their_own(tmp_path):
+    async with running_api(tmp_path) as api:
+        client = api.client()
+        pod = {
+            "metadata": {"name": "p", "namespace": "default"},
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+        }
+        created = await client.create(PODS, pod)
+        for subresource in ("log", "binding", "eviction", "exec"):
+            with pytest.raises(MethodNotAllowed):
+                await client.update(PODS, created, subresource=subresource)
+            with pytest.raises(MethodNotAllowed):
+                await client.patch(
+                    PODS, "p", {"metadata": {}}, namespace="default", subresource=subresource
+                )
+        with pytest.raises(NotFound):
+            await client.update(PODS, created, subresource="nonsense")
 
 
 async def test_grace_periods_only_get_shorter(tmp_path):

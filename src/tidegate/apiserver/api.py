@@ -6,6 +6,8 @@ of its next version nothing awaits, so that concurrent writers meet as if one ca
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -40,6 +42,8 @@ from tidegate.kube.errors import BadRequest, NotFound
 from tidegate.kube.objects import Key, Object, thaw
 from tidegate.kube.resources import NAMESPACES, PODS
 
+_DELETE_BATCH = 500
+_READ_AND_CHANGE = ("get", "patch", "update")
 _SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
@@ -221,14 +225,16 @@ class Api:
         """Delete all that a list would give; returns what was deleted or marked."""
         self._begin(context, "deletecollection", spec, "", namespace, "")
         listing = self._lister.list(spec, namespace, selection or ListOptions())
+        wanted = options or DeleteOptions()
         deleted: list[Stored] = []
-        for item in listing.items:
-            key = Key(*item.sort_key)
-            try:
-                deletion = await self._delete(context, spec, key, options or DeleteOptions())
-            except NotFound:
-                continue
-            deleted.append(deletion.stored)
+        for start in range(0, len(listing.items), _DELETE_BATCH):
+            batch = listing.items[start : start + _DELETE_BATCH]
+            # Together, so that one commit to the disk serves many.
+            results = await asyncio.gather(
+                *(self._delete(context, spec, Key(*item.sort_key), wanted) for item in batch),
+                return_exceptions=True,
+            )
+            deleted.extend(_deleted(results))
         return deleted
 
     def _begin(
@@ -242,8 +248,12 @@ class Api:
     ) -> None:
         if not subresource and verb not in spec.verbs:
             raise method_not_allowed(spec.resource, verb)
-        if subresource and subresource not in _subresources_of(spec):
-            raise NotFound("the server could not find the requested resource")
+        if subresource:
+            verbs = _subresources_of(spec).get(subresource)
+            if verbs is None:
+                raise NotFound("the server could not find the requested resource")
+            if verb not in verbs:
+                raise method_not_allowed(spec.resource, f"{verb} of {subresource}")
         self.authorize(context, verb, spec, subresource=subresource, namespace=namespace, name=name)
 
     def _newest(self, spec: KindSpec, key: Key) -> Stored:
@@ -372,15 +382,25 @@ def _namespace_in(spec: KindSpec, obj: Object) -> str | None:
     return metadata.get("namespace") if isinstance(metadata, dict) else None  # pyright: ignore
 
 
-def _subresources_of(spec: KindSpec) -> set[str]:
-    names = {name for name, _, _ in spec.subresources}
+def _subresources_of(spec: KindSpec) -> dict[str, tuple[str, ...]]:
+    """The verbs of each subresource."""
+    found = {name: verbs for name, _, verbs in spec.subresources}
     if spec.status_subresource:
-        names.add("status")
+        found["status"] = _READ_AND_CHANGE
     if spec.scale:
-        names.add("scale")
+        found["scale"] = _READ_AND_CHANGE
     if spec.resource == NAMESPACES:
-        names.add("finalize")
-    return names
+        found["finalize"] = ("update", "patch")
+    return found
+
+
+def _deleted(results: Iterable[Deletion | BaseException]) -> Iterator[Stored]:
+    """What was deleted; what was gone before does not count, other refusals are raised."""
+    for result in results:
+        if isinstance(result, Deletion):
+            yield result.stored
+        elif not isinstance(result, NotFound):
+            raise result
 
 
 def _transient(obj: Object) -> Stored:
