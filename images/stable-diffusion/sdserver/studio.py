@@ -11,6 +11,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from PIL import Image
@@ -125,10 +126,11 @@ class Studio:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             job.dropped.set()
-            # The engine must be free before the next job may have it.
-            await asyncio.wait([running])
-            if not running.cancelled():
-                running.exception()
+            # The engine must be free before the next job may have it, however often we are told.
+            while not running.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([running])
+            running.exception()
             raise
         except Dropped:
             raise Ending from None

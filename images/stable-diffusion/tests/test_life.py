@@ -74,12 +74,13 @@ def test_one_picture_at_a_time(server: Running) -> None:
 
 
 def test_sigterm_lets_the_picture_in_work_be_finished() -> None:
-    with started() as running:
+    with started("--grace", "40") as running:
         answers: list[httpx.Response] = []
-        ask = threading.Thread(target=lambda: answers.append(running.client.post("txt2img", LONG)))
+        work = {**LONG, "steps": 40}
+        ask = threading.Thread(target=lambda: answers.append(running.client.post("txt2img", work)))
         ask.start()
-        running.until_sampling(3)
-        assert running.terminate(within=25) == 0
+        running.until_sampling(1)
+        assert running.terminate(within=45) == 0
         ask.join(5)
         assert answers[0].status_code == 200
         assert opened(answers[0].json()["images"][0]).size == (64, 64)
@@ -113,5 +114,5 @@ def test_sigint_ends_an_idle_server_at_once() -> None:
 
 def test_a_port_in_use_is_an_error(server: Running) -> None:
     port = server.client.url.rsplit(":", 1)[1]
-    with pytest.raises(AssertionError, match="ended with 1"), started("--port", port):
+    with pytest.raises(AssertionError, match="ended with"), started("--port", port):
         pass

@@ -9,6 +9,7 @@ must show the captioned emoji, alone.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import sys
@@ -43,12 +44,14 @@ def training_latents(engine: TinyEngine, seed: int) -> tuple[np.ndarray, list[Re
     """Latents of all training pictures by the shipped encoder (kept in a file), and recipes."""
     todo = recipes(load_entries(), seed=seed)
     kept = HERE / "data" / "evaluation.npz"
-    if kept.exists() and (stored := np.load(kept))["count"] == len(todo):
+    files = (HERE.parent / "weights" / "encoder.onnx", HERE / "captions.json", HERE / "render.py")
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() + f" {seed}"
+    if kept.exists() and (stored := np.load(kept))["key"] == key:
         return stored["latents"], todo
     painter = Painter(load_entries())
     made = np.stack([engine.encode(painter.draw(r))[0].astype(np.float16).ravel() for r in todo])
     kept.parent.mkdir(exist_ok=True)
-    np.savez(kept, latents=made, count=len(todo))
+    np.savez(kept, latents=made, key=key)
     return made, todo
 
 
