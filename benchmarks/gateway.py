@@ -95,12 +95,13 @@ async def _through_gateway(
         limits = {"unlimited": 0, "limited": share, "crowded": 1}
         routes: list[HostRoute] = []
         for name, limit in limits.items():
-            await _publish(plane, name, limit, pods)
+            _publish(plane, name, limit, pods)
             splits = (Split(Key("bench", name), 100),)
             routes.append(HostRoute(f"{name}.localhost", "", splits))
         split = (Split(Key("bench", "unlimited"), 90), Split(Key("bench", "limited"), 10))
         routes.append(HostRoute("split.localhost", "", split))
-        await plane.set_routes(entries(routes, plane.slots.of))
+        plane.set_routes({}, entries(routes, plane.slots.of, name="bench"))
+        await plane.flush()
         cases = [
             Case("pods, without a proxy", pods[0], "localhost"),
             Case("static HAProxy", static, "localhost"),
@@ -120,11 +121,11 @@ async def _through_gateway(
         await plane.stop()
 
 
-async def _publish(plane: DataPlane, name: str, limit: int, pods: list[int]) -> None:
+def _publish(plane: DataPlane, name: str, limit: int, pods: list[int]) -> None:
     revision = Revision(Key("bench", name), limit, timeout_ms=60_000, max_queued=10_000)
-    await plane.place(revision)
+    plane.place(revision)
     servers = [PodServer(f"pod-{n}", "127.0.0.1", port, True) for n, port in enumerate(pods)]
-    await plane.set_servers(revision, {server.pod: server for server in servers})
+    plane.set_servers(revision, {server.pod: server for server in servers})
 
 
 def _load(wrk: str, case: Case, options: argparse.Namespace) -> Result:

@@ -30,7 +30,7 @@ def splits(draw: st.DrawFn) -> tuple[Split, ...]:
 
 @given(splits())
 def test_every_percent_has_exactly_its_share_of_a_hundred(parts: tuple[Split, ...]) -> None:
-    found = entries([HostRoute("a.example", "", parts)], slot_of)
+    found = entries([HostRoute("a.example", "", parts)], slot_of, name="owner")
 
     target = found["a.example"]
     shares = (
@@ -47,8 +47,12 @@ def test_every_percent_has_exactly_its_share_of_a_hundred(parts: tuple[Split, ..
 def test_a_host_never_leads_to_what_is_not_there(
     before: tuple[Split, ...], after: tuple[Split, ...]
 ) -> None:
-    present = entries([HostRoute("a", "", before), HostRoute("gone", "", before)], slot_of)
-    wanted = entries([HostRoute("a", "", after), HostRoute("new", "", after)], slot_of)
+    present = entries(
+        [HostRoute("a", "", before), HostRoute("gone", "", before)], slot_of, name="owner"
+    )
+    wanted = entries(
+        [HostRoute("a", "", after), HostRoute("new", "", after)], slot_of, name="owner"
+    )
     table = dict(present)
 
     for command in changes("m", present, wanted):
@@ -84,7 +88,7 @@ def test_a_rule_is_read_with_its_tag() -> None:
         "next",
         (Split(Key("default", "r1"), 50), Split(Key("default", "r2"), 50)),
     )
-    assert "a.example|tag:next" in entries([route], slot_of)
+    assert "a.example|tag:next" in entries([route], slot_of, name="owner")
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,9 @@ class World:
             plane = self.gateway._plane
             slot = plane.slots.of(Key(NAMESPACE, revision))
             servers = plane.servers.get(slot or "", {}).values()
-            return sum(not server.is_maintenance for server in servers) == number
+            return (
+                plane.is_settled and sum(not server.is_maintenance for server in servers) == number
+            )
 
         await self.api.eventually(check)
 
@@ -210,7 +212,7 @@ class World:
         def check() -> bool:
             servers = self.gateway._plane.servers.values()
             ports = [server.port for proxy in servers for server in proxy.values()]
-            return pod.port in ports
+            return self.gateway._plane.is_settled and pod.port in ports
 
         await self.api.eventually(check)
         await self.in_rotation(revision, 1)

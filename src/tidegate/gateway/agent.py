@@ -19,7 +19,6 @@ from tidegate.gateway.demand import Sampler
 from tidegate.gateway.haproxy.socket import AdminError
 from tidegate.gateway.model import Affinity, HostRoute, PodServer
 from tidegate.gateway.routes import RouteError
-from tidegate.gateway.servers import StagesExhaustedError
 from tidegate.gateway.slots import PoolExhaustedError
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import InternalFault, UserError
@@ -40,7 +39,7 @@ OutcomeHandler = Callable[[Key], None]
 _RESTART_PAUSE = 0.2
 _REAP_PAUSE = 0.05
 _LONGEST_REAP_PAUSE = 1.0
-_RETRY_PAUSE = 0.5
+_RETRY_PAUSE = 0.1
 _SLICES_BY_REVISION = "gateway-revision"
 
 
@@ -104,6 +103,12 @@ class Agent:
         self._turn = asyncio.Lock()
         self._ready = asyncio.Event()
         self._outcomes: dict[Key, Outcome] = {}
+        self._problems: dict[Key, str] = {}
+        # Entries of the map per KIngress, None before the first time, and whose each entry is.
+        self._served: dict[Key, dict[str, str]] | None = None
+        self._owners: dict[str, Key] = {}
+        self._blocked: set[Key] = set()
+        self._starved: set[Key] = set()
         self._on_outcome: list[OutcomeHandler] = []
         self._follow_informers()
 
@@ -218,16 +223,23 @@ class Agent:
                 self._ready.set()
 
     async def _apply(self, ingresses: set[Key], revisions: set[Key]) -> None:
+        if self._plane.is_stale:
+            await self._plane.read_back()
+            self._served = None
         touched = set(revisions)
         for key in ingresses:
             touched |= self._compile(key)
         for key in touched:
-            await self._apply_revision(key)
-        if ingresses:
-            await self._apply_routes()
-            for key in touched:
-                if key not in self._users:
-                    await self._apply_revision(key)
+            self._apply_revision(key)
+        if ingresses or self._served is None:
+            self._apply_routes(ingresses)
+        await self._plane.flush()
+        for key in ingresses & self._compiled.keys():
+            self._settle(key)
+        for key in touched:
+            if key not in self._users:
+                await self._withdraw(key)
+        await self._plane.flush()
         if self._plane.has_leaving:
             self._reap.set()
 
@@ -242,6 +254,7 @@ class Agent:
             touched |= compiled.revisions
         else:
             self._outcomes.pop(key, None)
+            self._problems.pop(key, None)
         for revision in touched:
             self._use(revision, key)
         return touched
@@ -256,36 +269,49 @@ class Agent:
         if not users:
             del self._users[revision]
 
-    async def _apply_revision(self, key: Key) -> None:
+    def _apply_revision(self, key: Key) -> None:
         obj = self._revisions.get(key.name, key.namespace)
         if obj is None or key not in self._users:
-            await self._withdraw(key)
             return
         revision = reading.revision_of(
             obj, affinity=self._affinity(key), max_queued=self._max_queued
         )
+        self._starved.discard(key)
         try:
-            slot = await self._plane.place(revision)
-            await self._plane.set_servers(revision, self._servers(key))
-        except (PoolExhaustedError, StagesExhaustedError) as error:
+            slot = self._plane.place(revision)
+        except PoolExhaustedError as error:
             logger.error("gateway: %s", error)
+            self._starved.add(key)
             return
+        unplaced = self._plane.set_servers(revision, self._servers(key))
+        if unplaced:
+            logger.error(
+                "gateway: no stage is left for pods %s: as many pods of revisions with a "
+                "containerConcurrency run as the gateway has been set up for",
+                ", ".join(unplaced),
+            )
+            self._starved.add(key)
         self._sampler.watch(slot, revision.limit)
 
     async def _withdraw(self, key: Key) -> None:
         """Empty the slot of a revision that gets no new requests."""
         slot = self._plane.slots.of(key)
-        if slot is None or self._is_routed(slot):
+        if slot is None:
             return
-        await self._plane.clear(key)
+        self._plane.clear(key)
+        await self._plane.flush()
         if await self._plane.release(key):
             self._sampler.unwatch(slot, key)
             self._forget(key)
+            self._feed_starved()
         else:
             self._reap.set()
 
-    def _is_routed(self, slot: str) -> bool:
-        return slot in self._plane.route_entries.values()
+    def _feed_starved(self) -> None:
+        for key in self._starved:
+            self._mark(revision=key)
+            for user in self._users.get(key, ()):
+                self._mark(ingress=user)
 
     def _affinity(self, key: Key) -> Affinity | None:
         for user in sorted(self._users.get(key, ())):
@@ -298,28 +324,53 @@ class Agent:
         pieces = self._slices.by_index(_SLICES_BY_REVISION, str(key))
         return reading.servers_of(pieces, lambda name: self._pods.get(name, key.namespace))
 
-    async def _apply_routes(self) -> None:
+    def _apply_routes(self, changed: set[Key]) -> None:
+        """Bring the map of routes in line: with all KIngresses the first time, then by change."""
+        if self._served is None:
+            before, changed = dict(self._plane.route_entries), set(self._compiled)
+            self._served, self._owners = {}, {}
+        else:
+            # Who has waited for a host that is free now must be looked at too.
+            changed = changed | {key for key in self._blocked if key in self._compiled}
+            before = dict[str, str]()
+            for key in changed:
+                before |= self._served.pop(key, {})
+            for host in before:
+                self._owners.pop(host, None)
+        self._blocked -= changed
         wanted: dict[str, str] = {}
-        results: dict[Key, str] = {}
-        # The older KIngress keeps a host that a younger one asks for too.
-        for key, compiled in sorted(
-            self._compiled.items(), key=lambda item: (item[1].created, item[0])
-        ):
-            problem = compiled.problem
-            if not problem:
-                try:
-                    entries = routes.entries(compiled.routes, self._plane.slots.of)
-                    problem = _clash(wanted, entries)
-                    if not problem:
-                        wanted.update(entries)
-                except RouteError as error:
-                    problem = str(error)
-            results[key] = problem
-        await self._plane.set_routes(wanted)
-        for key, problem in results.items():
-            self._settle(key, Outcome(self._compiled[key].generation, problem))
+        for key in sorted(changed & self._compiled.keys(), key=self._age):
+            entries = self._entries(key)
+            self._served[key] = entries
+            self._owners.update(dict.fromkeys(entries, key))
+            wanted |= entries
+        self._plane.set_routes(before, wanted)
 
-    def _settle(self, key: Key, outcome: Outcome) -> None:
+    def _age(self, key: Key) -> tuple[str, Key]:
+        return self._compiled[key].created, key
+
+    def _entries(self, key: Key) -> dict[str, str]:
+        """The map's entries of one KIngress, none if it cannot be served."""
+        compiled = self._compiled[key]
+        self._problems[key] = compiled.problem
+        if compiled.problem:
+            return {}
+        try:
+            entries = routes.entries(compiled.routes, self._plane.slots.of, name=str(key))
+        except RouteError as error:
+            self._problems[key] = str(error)
+            return {}
+        for entry in entries:
+            owner = self._owners.get(entry, key)
+            if owner != key:
+                host = entry.partition("|")[0]
+                self._problems[key] = f"host {host} is served for {owner} already"
+                self._blocked.add(key)
+                return {}
+        return entries
+
+    def _settle(self, key: Key) -> None:
+        outcome = Outcome(self._compiled[key].generation, self._problems.get(key, ""))
         if self._outcomes.get(key) != outcome:
             self._outcomes[key] = outcome
             for handler in self._on_outcome:
@@ -332,11 +383,13 @@ class Agent:
             self._reap.clear()
             try:
                 async with self._turn:
-                    slots = await self._plane.reap()
+                    slots = set[str]() if self._plane.is_stale else await self._plane.reap()
             except AdminError as error:
                 logger.debug("gateway: idle servers not deleted: %s", error)
                 slots = set[str]()
             pause = _REAP_PAUSE if slots else min(2 * pause, _LONGEST_REAP_PAUSE)
+            if slots:
+                self._feed_starved()
             for slot in slots:
                 revision = self._plane.slots.revision_of(slot)
                 if revision is not None:
@@ -366,13 +419,6 @@ def _compile(obj: Object) -> _Compiled:
     except RouteError as error:
         compiled.problem = str(error)
     return compiled
-
-
-def _clash(wanted: dict[str, str], entries: dict[str, str]) -> str:
-    for key in entries:
-        if not key.startswith("%") and key in wanted:
-            return f"host {key.partition('|')[0]} is taken by an older route"
-    return ""
 
 
 def _slice_index(piece: Object) -> list[str]:

@@ -42,8 +42,11 @@ class DataPlane:
         self._routes: dict[str, str] = {}
         self._revisions: dict[str, str] = {}
         self._stages = frozenset(self.config.stages)
-        self._stage_of: dict[tuple[str, str], str] = {}
+        self._stage_of: dict[str, dict[str, str]] = {}
+        self._free_stages: list[str] = []
         self._leaving: dict[tuple[str, str], None] = {}
+        self._pending: list[str] = []
+        self.is_stale = False
 
     async def open(self) -> None:
         """Adopt the HAProxy that runs, or start one.
@@ -65,24 +68,35 @@ class DataPlane:
         self._write_map(self.paths.routes_map.name, self._routes)
         self._write_map(self.paths.revisions_map.name, self._revisions)
         await self.process.start()
-        self.servers, self._stage_of, self._leaving = {}, {}, {}
+        self._reset({})
 
     async def read_back(self) -> None:
-        """Read the mirror from the running HAProxy."""
+        """Read the mirror from the running HAProxy.
+
+        Raises:
+            AdminError: it does not answer.
+        """
         self._routes = state.parse_map(await self._show_map(self.paths.routes_map))
         self._revisions = state.parse_map(await self._show_map(self.paths.revisions_map))
         found: dict[str, dict[str, ServerState]] = {}
         for server in state.parse_servers(await self.admin.read("show servers state")):
             found.setdefault(server.proxy, {})[server.name] = server
-        self.servers = found
-        self._stage_of = {}
-        for stage in self._stages & found.keys():
-            for name in found[stage]:
-                slot, _, pod = name.partition(":")
-                self._stage_of[slot, pod] = stage
+        self._reset(found)
         for slot, text in self._revisions.items():
             namespace, name = text.split("/")[:2]
             self.slots.restore(slot, Key(namespace, name))
+
+    def _reset(self, found: dict[str, dict[str, ServerState]]) -> None:
+        self.servers = found
+        self.is_stale = False
+        self._pending, self._leaving, self._stage_of = [], {}, {}
+        self._free_stages = [
+            stage for stage in reversed(self.config.stages) if not found.get(stage)
+        ]
+        for stage in self._stages & found.keys():
+            for name in found[stage]:
+                slot, _, pod = name.partition(":")
+                self._stage_of.setdefault(slot, {})[pod] = stage
 
     def _write_map(self, name: str, entries: Mapping[str, str]) -> None:
         text = "".join(f"{key} {value}\n" for key, value in entries.items())
@@ -96,13 +110,15 @@ class DataPlane:
         """The map of routes as HAProxy has it."""
         return self._routes
 
-    async def set_routes(self, wanted: dict[str, str]) -> None:
-        """Make the map of routes this one; hosts change over one by one, each in one step."""
-        commands = routes.changes(str(self.paths.routes_map), self._routes, wanted)
-        await self._change(commands)
-        self._routes = dict(wanted)
+    def set_routes(self, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        """Make the entries `before` of the map of routes these; hosts change over in one step."""
+        present = {key: self._routes[key] for key in before if key in self._routes}
+        self._pending += routes.changes(str(self.paths.routes_map), present, wanted)
+        for key in present:
+            del self._routes[key]
+        self._routes.update(wanted)
 
-    async def place(self, revision: Revision) -> str:
+    def place(self, revision: Revision) -> str:
         """Give the revision a slot that has its limits and name.
 
         Raises:
@@ -112,16 +128,12 @@ class DataPlane:
         text = _revision_entry(revision)
         if self._revisions.get(slot) != text:
             verb = "set" if slot in self._revisions else "add"
-            await self._change([f"{verb} map {self.paths.revisions_map} {slot} {text}"])
+            self._pending.append(f"{verb} map {self.paths.revisions_map} {slot} {text}")
             self._revisions[slot] = text
         return slot
 
-    async def set_servers(self, revision: Revision, wanted: Mapping[str, PodServer]) -> None:
-        """Make the pods of the revision these; it must have a slot.
-
-        Raises:
-            StagesExhaustedError: more pods than stages.
-        """
+    def set_servers(self, revision: Revision, wanted: Mapping[str, PodServer]) -> list[str]:
+        """Make the pods of the revision these; returns those for which there is no stage left."""
         slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
         if revision.is_limited:
             plan = servers.plan_limited(
@@ -130,37 +142,50 @@ class DataPlane:
                 wanted,
                 self.servers,
                 self.stages_of(slot),
-                [stage for stage in reversed(self.config.stages) if not self.servers.get(stage)]
-                if wanted
-                else [],
+                self._free_stages,
                 self.config.prefix,
             )
         else:
             present = self.servers.get(slot, {})
             plan = servers.plan_unlimited(slot, wanted, present, h2=revision.speaks_h2)
-        await self._change(plan.commands)
+        self._pending += plan.commands
         self._follow(plan.commands)
         for proxy, name in list(self._leaving):
             if proxy == slot or name.startswith(f"{slot}:"):
                 del self._leaving[proxy, name]
         self._leaving.update(dict.fromkeys(plan.leaving))
+        return plan.unplaced
 
-    async def clear(self, revision: Key) -> None:
+    def clear(self, revision: Key) -> None:
         """Take every pod of the revision out, to be deleted when idle."""
         slot = self.slots.of(revision)
-        if slot is None:
-            return
-        # Without a pod wanted, limits do not matter to either plan.
-        nothing = Revision(revision, int(slot in self.config.limited), 0, 0)
-        await self.set_servers(nothing, {})
+        if slot is not None:
+            # Without a pod wanted, limits do not matter to either plan.
+            nothing = Revision(revision, int(slot in self.config.limited), 0, 0)
+            self.set_servers(nothing, {})
 
-    def stages_of(self, slot: str) -> dict[str, str]:
+    async def flush(self) -> None:
+        """Send HAProxy what has been decided since the last time, in that order.
+
+        Raises:
+            AdminError: it refused some of it, or is gone; the mirror is stale then.
+        """
+        commands, self._pending = self._pending, []
+        if not commands:
+            return
+        # Until HAProxy has them all, the mirror is ahead of it.
+        self.is_stale = True
+        await self.admin.change(commands)
+        self.is_stale = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether HAProxy has what the mirror shows."""
+        return not self._pending and not self.is_stale
+
+    def stages_of(self, slot: str) -> Mapping[str, str]:
         """Pod to stage, for the pods of a slot."""
-        pods = {*self.servers.get(slot, ())}
-        pods |= {pod for owner, pod in self._stage_of if owner == slot}
-        return {
-            pod: self._stage_of[slot, pod] for pod in sorted(pods) if (slot, pod) in self._stage_of
-        }
+        return dict(self._stage_of.get(slot, {}))
 
     async def release(self, revision: Key) -> bool:
         """Give up the slot of a revision that no route names; False while it has servers."""
@@ -173,7 +198,7 @@ class DataPlane:
         if any(row.current for row in rows):
             return False
         if slot in self._revisions:
-            await self._change([f"del map {self.paths.revisions_map} {slot}"])
+            self._pending.append(f"del map {self.paths.revisions_map} {slot}")
             del self._revisions[slot]
         self.slots.release(revision)
         return True
@@ -213,7 +238,9 @@ class DataPlane:
         if proxy not in self._stages:
             return proxy
         slot, _, pod = name.partition(":")
-        self._stage_of.pop((slot, pod), None)
+        self._stage_of[slot].pop(pod, None)
+        # The stage that has rested longest is the next to be used.
+        self._free_stages.insert(0, proxy)
         return slot
 
     async def in_flight(self, proxy: str, name: str) -> int:
@@ -227,21 +254,10 @@ class DataPlane:
         if slot is None:
             return 0
         number = await self.in_flight(slot, pod)
-        stage = self._stage_of.get((slot, pod))
+        stage = self.stages_of(slot).get(pod)
         if stage is not None:
             number += await self.in_flight(stage, servers.stage_server(slot, pod))
         return number
-
-    async def _change(self, commands: Iterable[str]) -> None:
-        commands = list(commands)
-        if not commands:
-            return
-        try:
-            await self.admin.change(commands)
-        except AdminError as error:
-            if not error.is_gone:
-                await self.read_back()
-            raise
 
     def _follow(self, commands: Iterable[str]) -> None:
         for command in commands:
@@ -252,7 +268,7 @@ class DataPlane:
                 here[name] = _added(proxy, name, rest[0])
                 if proxy in self._stages:
                     slot, _, pod = name.partition(":")
-                    self._stage_of[slot, pod] = proxy
+                    self._stage_of.setdefault(slot, {})[pod] = proxy
             else:
                 here[name] = replace(here[name], is_maintenance=verb == "disable")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 _HOT_SECONDS = 0.01
 _BUSY_SECONDS = 0.2
 _CALM_SECONDS = 1.0
+_AT_ONCE = 32
 
 
 class DemandHub:
@@ -134,8 +135,9 @@ class Sampler:
             self._noticed.clear()
             now = self._clock.monotonic()
             due = [slot for slot, watched in self._watched.items() if watched.due <= now]
-            if due:
-                await self._measure(due)
+            for start in range(0, len(due), _AT_ONCE):
+                # A few at a time, so that the one thread there is stays responsive.
+                await self._measure(due[start : start + _AT_ONCE])
             await self._wait()
 
     async def _wait(self) -> None:
@@ -153,6 +155,7 @@ class Sampler:
             await asyncio.gather(pause, noticed, return_exceptions=True)
 
     async def _measure(self, slots: list[str]) -> None:
+        slots = [slot for slot in slots if slot in self._watched]
         stages = {slot: self._plane.stages_of(slot) for slot in slots}
         commands = ["show park"]
         for slot in slots:
@@ -162,8 +165,9 @@ class Sampler:
             text = await self._plane.admin.read(*commands)
         except AdminError as error:
             logger.debug("demand not measured: %s", error)
-            for slot in slots:
-                self._watched[slot].due = self._clock.monotonic() + _BUSY_SECONDS
+            for watched in map(self._watched.get, slots):
+                if watched is not None:
+                    watched.due = self._clock.monotonic() + _BUSY_SECONDS
             return
         held = parse_park(text)
         rows: dict[str, list[Row]] = {}
@@ -209,7 +213,7 @@ def _demand(
     revision: Key,
     slot: str,
     rows: dict[str, list[Row]],
-    stages: dict[str, str],
+    stages: Mapping[str, str],
     held: int,
     now: float,
 ) -> Demand:

@@ -52,8 +52,11 @@ def host_routes(ingress: Object) -> list[HostRoute]:
     return routes
 
 
-def entries(routes: Iterable[HostRoute], slot_of: SlotOf) -> dict[str, str]:
+def entries(routes: Iterable[HostRoute], slot_of: SlotOf, *, name: str) -> dict[str, str]:
     """The map's entries for these routes.
+
+    Args:
+        name: of the routes' owner: no two owners share an entry.
 
     Raises:
         RouteError: a revision has no slot.
@@ -65,9 +68,10 @@ def entries(routes: Iterable[HostRoute], slot_of: SlotOf) -> dict[str, str]:
         if len(set(shares)) == 1:
             result[key] = shares[0]
             continue
-        name = "%" + hashlib.sha256("|".join(shares).encode()).hexdigest()[:16]
-        result[key] = name
-        result.update({f"{name}|{share}": slot for share, slot in enumerate(shares)})
+        digest = hashlib.sha256("|".join((name, *shares)).encode()).hexdigest()
+        split = f"%{digest[:16]}"
+        result[key] = split
+        result.update({f"{split}|{share}": slot for share, slot in enumerate(shares)})
     return result
 
 
@@ -94,7 +98,9 @@ def _shares(route: HostRoute, slot_of: SlotOf) -> list[str]:
             continue
         slot = slot_of(split.revision)
         if slot is None:
-            raise RouteError(f"host {route.host}: revision {split.revision} is not known")
+            raise RouteError(
+                f"host {route.host}: revision {split.revision} does not exist or found no slot"
+            )
         shares += [slot] * split.percent
     return shares
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 from tidegate.gateway.haproxy.state import ServerState
 from tidegate.gateway.model import PodServer, Revision
-from tidegate.kube.errors import UserError
 
 # HAProxy deletes no server that has idle connections, so they must not stay for long.
 _POOL = " pool-purge-delay 1s"
@@ -28,10 +27,6 @@ _SESSION_QUEUE = 10
 Servers = Mapping[str, Mapping[str, ServerState]]
 
 
-class StagesExhaustedError(UserError):
-    """There are more pods of limited revisions than stages."""
-
-
 @dataclass
 class Plan:
     """What to do about one slot.
@@ -39,10 +34,12 @@ class Plan:
     Attributes:
         commands: for the admin socket, in order.
         leaving: (proxy, server) to delete when they are idle; none has traffic ahead of it.
+        unplaced: pods for which no stage is left.
     """
 
     commands: list[str] = field(default_factory=list[str])
     leaving: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    unplaced: list[str] = field(default_factory=list[str])
 
 
 def stage_server(slot: str, pod: str) -> str:
@@ -91,9 +88,6 @@ def plan_limited(
         stages: pod to stage, for the pods of this slot.
         free_stages: stages without a server; those used are taken from its end.
         prefix: of the stages' sockets.
-
-    Raises:
-        StagesExhaustedError: no stage is left for a pod.
     """
     plan = Plan()
     present = servers.get(slot, {})
@@ -106,6 +100,8 @@ def plan_limited(
             _leave_both(plan, slot, pod, known, None)
         elif known is not None:
             _rotate(plan, slot, known, server.in_rotation)
+        elif server.in_rotation and not stage and not free_stages:
+            plan.unplaced.append(pod)
         elif server.in_rotation:
             stage = stage or _enter_stage(plan, slot, revision, server, free_stages)
             plan.commands += [
@@ -122,11 +118,6 @@ def plan_limited(
 def _enter_stage(
     plan: Plan, slot: str, revision: Revision, server: PodServer, free_stages: list[str]
 ) -> str:
-    if not free_stages:
-        raise StagesExhaustedError(
-            f"the gateway has no stage left for pod {server.pod}: all of them are taken by pods "
-            "of revisions with a containerConcurrency"
-        )
     stage = free_stages.pop()
     name = f"{stage}/{stage_server(slot, server.pod)}"
     protocol = " proto h2" if revision.speaks_h2 else ""

@@ -144,6 +144,8 @@ class Drains:
     async def _is_idle(self, revision: Key, pod: str) -> bool:
         slot = self._plane.slots.of(revision)
         server = self._plane.servers.get(slot, {}).get(pod) if slot else None
+        if not self._plane.is_settled:
+            return False
         if server is not None and not server.is_maintenance:
             return False
         if await self._plane.pod_in_flight(revision, pod):
