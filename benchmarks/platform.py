@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.report import Row
+from benchmarks.report import Row, print_rows
 from tests.e2e.platform import IMAGES, Platform, free_ports, knative_service
 
 _BURST = 20
@@ -152,3 +152,7 @@ async def _send_burst(platform: Platform) -> tuple[float, int]:
         began = time.monotonic()
         held = await asyncio.gather(*(one() for _ in range(_BURST)))
         return time.monotonic() - began, max(held)
+
+
+if __name__ == "__main__":
+    print_rows("The platform, as its user sees it", run())

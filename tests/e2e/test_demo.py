@@ -1,0 +1,45 @@
+"""`make demo` as a stranger runs it, but on ports and a directory of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.platform import REPOSITORY, Platform, free_ports
+
+
+@pytest.mark.timeout(400)
+def test_the_demo_holds_and_leaves_a_picture_and_a_running_platform(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "home", *free_ports(3))
+    picture = REPOSITORY / "out" / "cat.png"
+    shutil.rmtree(picture.parent, ignore_errors=True)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "examples.demo"],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "TIDEGATE_HOME": str(platform.data_dir),
+                "TIDEGATE_API_PORT": str(platform.api_port),
+                "TIDEGATE_GATEWAY_PORT": str(platform.gateway_port),
+                "TIDEGATE_CONSOLE_PORT": str(platform.console_port),
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert "5 pods answered" in done.stdout
+        assert "none ever held more than 1 at once" in done.stdout
+        assert "no pod left" in done.stdout
+        service = platform.get("ksvc", "knative-sd-demo")
+        assert service["status"]["url"] in done.stdout
+    finally:
+        platform.down()
