@@ -22,8 +22,9 @@ from tests.node.running import (
     port_of,
     stage,
 )
+from tidegate.kube.clock import parse_rfc3339
 from tidegate.kube.errors import InternalFault
-from tidegate.kube.objects import is_condition_true
+from tidegate.kube.objects import annotations_of, is_condition_true
 from tidegate.kube.resources import PODS
 from tidegate.node.runtime.contract import Launch
 from tidegate.node.runtime.process.runtime import ProcessContainer, ProcessRuntime
@@ -164,12 +165,17 @@ async def test_the_end_of_the_platform_ends_pods_and_templates(theatre: Stage) -
     await theatre.api.eventually(lambda: not Path(f"/proc/{pid_of(pod)}").exists())
     await theatre.api.eventually(lambda: not is_running(template))
     assert not any(usage.running for usage in control.node.usage())
+    # As if the platform had been down for longer than since then.
+    old = {"metadata": {"annotations": {"tidegate.dev/started-at": "2020-01-01T00:00:00Z"}}}
+    await theatre.client.patch(PODS, "a", old, namespace="default")
     second = theatre.start()
-    await theatre.until(
+    again = await theatre.until(
         "a", lambda p: main_of(p)["restartCount"] == 1 and is_condition_true(p, "Ready")
     )
     [running, ended] = second.node.usage()
     assert running.running
+    said = annotations_of(again)["tidegate.dev/started-at"]
+    assert abs(parse_rfc3339(said) - running.started) < 1
     assert running.started >= ended.started + ended.seconds
 
 

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from tidegate.kube.clock import rfc3339
+from tidegate.kube.clock import parse_rfc3339, rfc3339
 from tidegate.kube.errors import ApiError, NotFound
-from tidegate.kube.objects import Object, is_deleting, name_of, namespace_of, uid_of
+from tidegate.kube.objects import Object, annotations_of, is_deleting, name_of, namespace_of, uid_of
 from tidegate.kube.resources import PODS
 from tidegate.node.fields import is_over
 from tidegate.node.images.errors import ImageError
@@ -31,6 +31,9 @@ STARTED_ANNOTATION = "tidegate.dev/started-at"
 _DEFAULT_GRACE = 30.0
 _VANISHED_GRACE = 2.0
 _RETRY_SECONDS = 2.0
+
+# Between the binding and the directory lies less.
+_RESTATE_SECONDS = 5.0
 
 
 class PodWorker:
@@ -87,6 +90,7 @@ class PodWorker:
             return
         self._context = PodContext(self._host, self._pod, self._placement, self._changed)
         await asyncio.to_thread(self._open_directory, self._context.directory, self._placement)
+        await self._restate_start(self._context)
         self._make_runners(self._context)
         # Before anything may end the pod, for only what is known can be ended.
         for runner in (*self._init, *self._containers):
@@ -181,6 +185,24 @@ class PodWorker:
         directory.create(known)
         self._started = known.started
         self._host.ledger.start(meter_of(known))
+
+    async def _restate_start(self, context: PodContext) -> None:
+        """Say on the pod when its meter began anew, after the whole platform was down."""
+        said = annotations_of(context.pod).get(STARTED_ANNOTATION, "")
+        if said and self._started - parse_rfc3339(said) < _RESTATE_SECONDS:
+            return
+        annotations = {STARTED_ANNOTATION: rfc3339(self._started)}
+        try:
+            written = await self._host.client.patch(
+                PODS,
+                name_of(context.pod),
+                {"metadata": {"annotations": annotations}},
+                namespace=namespace_of(context.pod),
+            )
+        except ApiError as error:
+            logger.warning("annotations of pod %s: %s", name_of(context.pod), error)
+        else:
+            context.observe(written)
 
     def _make_runners(self, context: PodContext) -> None:
         spec = context.pod["spec"]
