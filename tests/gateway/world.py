@@ -154,7 +154,11 @@ class World:
             "metadata": {
                 "name": name,
                 "namespace": NAMESPACE,
-                "labels": {"kubernetes.io/service-name": f"{revision}-private"},
+                "labels": {
+                    "kubernetes.io/service-name": f"{revision}-private",
+                    "networking.internal.knative.dev/serviceType": "Private",
+                    "serving.knative.dev/revision": revision,
+                },
             },
             "addressType": "IPv4",
             "ports": [{"name": "http", "port": pod.port, "protocol": "TCP"}],

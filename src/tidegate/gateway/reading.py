@@ -14,8 +14,7 @@ DRAIN = "tidegate.dev/drain"
 DRAINED = "tidegate.dev/drained"
 MAX_QUEUED = "tidegate.dev/max-queued"
 REVISION_LABEL = "serving.knative.dev/revision"
-SERVICE_NAME = "kubernetes.io/service-name"
-PRIVATE_SUFFIX = "-private"
+SERVICE_TYPE = "networking.internal.knative.dev/serviceType"
 
 _AFFINITY = "serving.knative.dev.alibabacloud/affinity"
 _COOKIE_NAME = "serving.knative.dev.alibabacloud/cookie-name"
@@ -93,9 +92,13 @@ def is_drained(pod: Object) -> bool:
 
 
 def revision_name_of_slice(piece: Object) -> str:
-    """The revision whose private Service the slice belongs to, empty for other slices."""
-    service = labels_of(piece).get(SERVICE_NAME, "")
-    return service.removesuffix(PRIVATE_SUFFIX) if service.endswith(PRIVATE_SUFFIX) else ""
+    """The revision whose private Service the slice belongs to, empty for other slices.
+
+    The labels tell: they are the Service's own, copied to its slices, whereas the Service's name
+    is shortened where the revision's is long.
+    """
+    labels = labels_of(piece)
+    return labels.get(REVISION_LABEL, "") if labels.get(SERVICE_TYPE) == "Private" else ""
 
 
 def _is_ready(endpoint: Object) -> bool:
