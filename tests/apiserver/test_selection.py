@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.apiserver.registry.builtin import default_registry
-from tidegate.apiserver.selection import selection
+from tidegate.apiserver.selection import exact_name, selection
 from tidegate.apiserver.storage.stored import Stored
 from tidegate.kube.resources import CONFIG_MAPS
 
@@ -49,3 +50,19 @@ def test_label_selectors_agree_with_the_model(labels, terms):
     matches = selection(SPEC, None, ",".join(map(text, terms)), "").matches
     found = matches is None or matches(stored)
     assert found == all(holds(term, labels) for term in terms)
+
+
+@pytest.mark.parametrize(
+    ("selector", "name"),
+    [
+        ("metadata.name=a", "a"),
+        ("metadata.name==a", "a"),
+        ("metadata.namespace=n,metadata.name=a", "a"),
+        ("metadata.name!=a", ""),
+        ("metadata.namespace=a", ""),
+        ("metadata.name=a/b", ""),
+        ("", ""),
+    ],
+)
+def test_the_name_that_a_field_selector_allows(selector: str, name: str) -> None:
+    assert exact_name(selector) == name

@@ -29,6 +29,7 @@ from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import Authorizer, RequestContext
 from tidegate.apiserver.scale import scale_of, with_scale
+from tidegate.apiserver.selection import exact_name
 from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Stored
 from tidegate.apiserver.subresources import bind_pod, eviction_options, finalize_namespace
@@ -121,8 +122,10 @@ class Api:
         options: ListOptions | None = None,
     ) -> Listing:
         """The objects of a namespace, or of all with None."""
-        self._begin(context, "list", spec, "", namespace, "")
-        return self._lister.list(spec, namespace, options or ListOptions())
+        options = options or ListOptions()
+        name = exact_name(options.field_selector)
+        self._begin(context, "list", spec, "", namespace, name)
+        return self._lister.list(spec, namespace, options)
 
     def watch(
         self,
@@ -133,8 +136,10 @@ class Api:
         options: WatchOptions | None = None,
     ) -> Watch:
         """Follow changes; the caller ends it by dropping it."""
-        self._begin(context, "watch", spec, "", namespace, "")
-        return Watch(self.store, spec, namespace, options or WatchOptions())
+        options = options or WatchOptions()
+        name = exact_name(options.field_selector)
+        self._begin(context, "watch", spec, "", namespace, name)
+        return Watch(self.store, spec, namespace, options)
 
     async def create(
         self,
@@ -223,8 +228,10 @@ class Api:
         options: DeleteOptions | None = None,
     ) -> list[Stored]:
         """Delete all that a list would give; returns what was deleted or marked."""
-        self._begin(context, "deletecollection", spec, "", namespace, "")
-        listing = self._lister.list(spec, namespace, selection or ListOptions())
+        selection = selection or ListOptions()
+        name = exact_name(selection.field_selector)
+        self._begin(context, "deletecollection", spec, "", namespace, name)
+        listing = self._lister.list(spec, namespace, selection)
         wanted = options or DeleteOptions()
         deleted: list[Stored] = []
         for start in range(0, len(listing.items), _DELETE_BATCH):

@@ -41,6 +41,19 @@ def selection(
     return Selection(namespace if spec.resource.namespaced else None, _all(predicates))
 
 
+def exact_name(field_selector: str) -> str:
+    """The one name that a field selector allows, for rules with `resourceNames`; else empty.
+
+    A selector that cannot be read allows none: it is refused where it is used.
+    """
+    for term in field_selector.split(","):
+        path, found, name = term.partition("=")
+        if found and path.strip() == "metadata.name":
+            name = name.removeprefix("=").strip()
+            return "" if name in (".", "..") or "/" in name or "%" in name else name
+    return ""
+
+
 def _all(predicates: list[Predicate]) -> Predicate | None:
     if len(predicates) < 2:
         return predicates[0] if predicates else None

@@ -236,3 +236,36 @@ async def test_a_token_for_a_pod_without_http(face: Face) -> None:
     )
     assert expires > face.server.api.clock.time() + 800
     assert (await face.http(token=token).get("/api")).status_code == 200
+
+
+async def test_rules_for_one_name_allow_lists_and_watches_of_it(face: Face) -> None:
+    admin, account = face.http(), await face.account("a")
+    rule = {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "verbs": ["list", "watch"],
+        "resourceNames": ["mine"],
+    }
+    await admin.post(
+        f"{RBAC}/namespaces/default/roles", json={"metadata": {"name": "r"}, "rules": [rule]}
+    )
+    binding = {
+        "metadata": {"name": "r"},
+        "subjects": [{"kind": "ServiceAccount", "name": "a", "namespace": "default"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+    }
+    await admin.post(f"{RBAC}/namespaces/default/rolebindings", json=binding)
+    maps = "/api/v1/namespaces/default/configmaps"
+    for name in ("mine", "other"):
+        await admin.post(maps, json={"metadata": {"name": name}})
+    listed = await account.get(maps, params={"fieldSelector": "metadata.name=mine"})
+    assert [item["metadata"]["name"] for item in listed.json()["items"]] == ["mine"]
+    watch = {"watch": "true", "timeoutSeconds": "1", "fieldSelector": "metadata.name=mine"}
+    assert '"mine"' in (await account.get(maps, params=watch)).text
+    for params in (
+        {},
+        {"fieldSelector": "metadata.name=other"},
+        {**watch, "fieldSelector": "metadata.name!=mine"},
+    ):
+        refused = await account.get(maps, params=params)
+        assert refused.status_code == 403, refused.text
