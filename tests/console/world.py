@@ -108,7 +108,7 @@ class Logs:
         container: str = "",
         *,
         follow: bool = False,
-        tail_lines: int | None = None,
+        tail_lines: int | None = None,  # noqa: ARG002 - LogReader
     ) -> AsyncIterator[bytes]:
         if pod == "gone":
             raise NotFound(f'pods "{pod}" not found')
@@ -334,6 +334,4 @@ async def add_demo(api: RunningApi) -> None:
     await add(api, REVISIONS, revision("demo", "demo-00001"))
     await add(api, DEPLOYMENTS, deployment("demo", "demo-00001", desired=2, ready=1))
     await add(api, PODS, pod("demo", "demo-00001", "abcde"))
-    await add(
-        api, EVENTS, event("e1", "Deployment", "demo-00001-deployment", "Scaled", "up to 2")
-    )
+    await add(api, EVENTS, event("e1", "Deployment", "demo-00001-deployment", "Scaled", "up to 2"))

@@ -31,7 +31,7 @@ class Range:
 
 
 RANGES = (
-    Range("5m", "5 minutes", 300, 1),
+    Range("5m", "5 minutes", 300, 2),
     Range("1h", "1 hour", 3600, 20),
     Range("6h", "6 hours", 21_600, 120),
 )

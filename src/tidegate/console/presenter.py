@@ -173,7 +173,7 @@ class Presenter:
         for revision in revisions:
             gauges = gauges.plus(self._store.gauges(revision))
         point = self._store.recent(revisions, seconds=WINDOW_SECONDS)
-        return numbers(point, gauges, seconds=WINDOW_SECONDS)
+        return numbers(point, gauges, seconds=max(self._store.now - point.start, 1))
 
     def _owners(self, services: list[Object]) -> dict[Key, str]:
         return {

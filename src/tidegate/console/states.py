@@ -41,8 +41,8 @@ def service_state(service: Object) -> State:
         return State("calm", "Deleting")
     condition: Object = condition_of(service, "Ready") or {}
     message = str(condition.get("message") or "")
-    generation = service["metadata"].get("generation", 0)
-    is_current = status_of(service).get("observedGeneration", generation) == generation
+    observed = status_of(service).get("observedGeneration")
+    is_current = observed in (None, service["metadata"].get("generation", observed))
     if condition.get("status") == "True" and is_current:
         return State("good", "Ready")
     if condition.get("status") == "False":

@@ -9,11 +9,10 @@ value in it. Merging two histograms loses nothing.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Self
-
-import orjson
 
 RELATIVE_ERROR = 0.01
 _GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
@@ -24,6 +23,9 @@ _LOG_GAMMA = math.log(_GAMMA)
 _ZERO = -1
 _LONGEST_MS = 86_400_000
 _TABLE_MS = 4096
+
+# When packed: a bucket in two bytes, its count in four.
+_ENTRY_BYTES = 6
 
 
 def _computed_bucket(milliseconds: int) -> int:
@@ -111,13 +113,12 @@ class Histogram:
 
     def pack(self) -> bytes:
         """A small immutable form, for keeping."""
-        return orjson.dumps([*self._counts.keys(), *self._counts.values()]) if self.count else b""
+        size = len(self._counts)
+        return struct.pack(f"<{size}h{size}I", *self._counts.keys(), *self._counts.values())
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """The inverse of `pack`."""
-        if not data:
-            return cls()
-        numbers: list[int] = orjson.loads(data)
-        half = len(numbers) // 2
-        return cls(dict(zip(numbers[:half], numbers[half:], strict=True)))
+        size = len(data) // _ENTRY_BYTES
+        numbers = struct.unpack(f"<{size}h{size}I", data)
+        return cls(dict(zip(numbers[:size], numbers[size:], strict=True)))

@@ -161,13 +161,14 @@ class Store:
         return points
 
     def recent(self, revisions: Iterable[Key], *, seconds: int) -> Point:
-        """The last `seconds`, of which the current one has only begun, as one point."""
-        start = self.now - seconds + 1
+        """The last `seconds` or up to ten less, from `start` until now, as one point."""
+        start = self.now - seconds
+        start += -start % COARSE_SECONDS
         point = Point(start)
         for revision in revisions:
             track = self._tracks.get(revision)
             if track is not None:
-                point.add(merged(track.fine_slots(start), start))
+                point.add(merged(track.coarse_slots(start), start))
         return point
 
     async def run(self) -> None:

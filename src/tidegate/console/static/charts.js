@@ -23,7 +23,7 @@ const CHARTS = {
       line("5xx", "5xx", "--bad"), line("none", "no answer", "--calm")],
   },
   latency: {
-    format: seconds, floor: 0.01,
+    format: seconds, floor: 0.01, dots: true,
     lines: [line("p50", "P50", "--good"), line("p90", "P90", "--blue"), line("p95", "P95", "--busy"), line("p99", "P99", "--flight")],
   },
   concurrency: {
@@ -34,21 +34,21 @@ const CHARTS = {
     format: count, floor: 4, whole: true, stepped: true,
     lines: [line("ready", "ready", "--good", { fill: true }), line("desired", "wanted", "--flight", { dash: [5, 4] })],
   },
-  success: { format: percent, fixed: [0, 1], lines: [line("success", "success", "--good")] },
-  wait: { format: seconds, floor: 0.01, lines: [line("wait50", "P50", "--good"), line("wait95", "P95", "--flight")] },
+  success: { format: percent, range: (_, low) => [[0.99, 0.9, 0.5, 0].find((floor) => floor <= (low ?? 1)), 1], dots: true, lines: [line("success", "success", "--good")] },
+  wait: { format: seconds, floor: 0.01, dots: true, lines: [line("wait50", "P50", "--good"), line("wait95", "P95", "--flight")] },
 };
 
 const style = () => getComputedStyle(document.documentElement);
 const colourOf = (name) => style().getPropertyValue(name).trim();
 
-// Areas that lie upon one another: each line is drawn at the sum of those before it.
+// Areas that lie upon one another: each line is drawn at the sum of those before it, where it has
+// anything of its own.
 function stacked(columns) {
-  const sums = [];
-  for (const column of columns) {
-    const below = sums.at(-1);
-    sums.push(column.map((value, row) => (value ?? 0) + (below ? below[row] : 0)));
-  }
-  return sums;
+  const below = columns[0].map(() => 0);
+  return columns.map((column, index) => column.map((value, row) => {
+    below[row] += value ?? 0;
+    return value || index === 0 ? below[row] : null;
+  }));
 }
 
 class Chart {
@@ -73,7 +73,7 @@ class Chart {
       ticks: { show: false }, font: "12px system-ui, sans-serif",
     };
     const paths = spec.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined;
-    const range = spec.fixed ? () => spec.fixed : (_, __, high) => [0, Math.max((high ?? 0) * 1.12, spec.floor)];
+    const range = spec.range ?? ((_, __, high) => [0, Math.max((high ?? 0) * 1.12, spec.floor)]);
     return {
       width: this.place.clientWidth || 300,
       height: HEIGHT,
@@ -101,7 +101,7 @@ class Chart {
       stroke: () => colourOf(item.colour),
       fill: spec.stack || item.fill ? () => `${colourOf(item.colour)}38` : undefined,
       width: 1.75, dash: item.dash, paths, spanGaps: false,
-      points: { show: (_, __, first, last) => !spec.stack && !spec.stepped && last - first < 4 },
+      points: { show: Boolean(spec.dots), size: 3.5 },
       value: (_, __, ___, row) => spec.format(this.raw[index][row ?? this.raw[index].length - 1]),
     };
   }
