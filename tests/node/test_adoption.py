@@ -205,7 +205,9 @@ async def test_what_a_container_started_ends_with_it(theatre: Stage) -> None:
     await theatre.create("a", container={"command": command}, restartPolicy="Never")
     pod = await theatre.ready("a")
     home = next((theatre.path / "data" / "pods").iterdir()) / "home"
-    await theatre.api.eventually(lambda: (home / "child").exists())
+    await theatre.api.eventually(
+        lambda: bool((home / "child").exists() and (home / "child").read_text())
+    )
     child = int((home / "child").read_text())
     os.kill(parent_of(pid_of(pod)), signal.SIGKILL)
     os.kill(pid_of(pod), signal.SIGKILL)
