@@ -1,0 +1,299 @@
+"""The pages of a running platform in Chromium: the portal, the service's own page, the console.
+
+One platform with the two published manifests, unchanged, for all of them; a visitor's clicks and
+the pictures that come of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import itertools
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.e2e.browser import (
+    PHONE,
+    mean_difference,
+    record,
+    recorded,
+    running_browser,
+    screenshot,
+    sideways,
+    thumbnails,
+    visitor,
+)
+from tests.e2e.platform import REPOSITORY, Platform, running_platform
+
+SERVICE = "knative-sd-demo"
+MANIFESTS = (
+    REPOSITORY / "examples/stable-diffusion/knative-sd-demo.yaml",
+    REPOSITORY / "examples/portal/portal-server.yaml",
+)
+CONCURRENCY = 5
+TOTAL = 20
+# Of 255: pictures of different seeds differ by more than this, whatever the model draws.
+SEEDS_DIFFER_BY = 1.0
+
+# The first deployment on a machine also builds the images' environments.
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a visitor finds the platform's pages."""
+
+    platform: Platform
+    portal: str
+    service_page: str
+    console: str
+    host: str
+
+    @property
+    def console_login(self) -> str:
+        token = (self.platform.data_dir / "console-token").read_text().strip()
+        return f"{self.console}/?token={token}"
+
+    @property
+    def console_service(self) -> str:
+        return f"{self.console}/services/default/{SERVICE}"
+
+    def picture(self, prompt: str, *, seed: int, steps: int = 20) -> tuple[bytes, str]:
+        """A picture through the gateway without a cookie, and the pod that made it."""
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            answer = client.post(
+                f"{self.platform.gateway}/sdapi/v1/txt2img",
+                headers={"Host": self.host},
+                json={"prompt": prompt, "seed": seed, "steps": steps},
+            )
+        assert answer.status_code == 200, answer.text
+        return base64.b64decode(answer.json()["images"][0]), answer.headers["x-pod"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
+    directory = tmp_path_factory.mktemp("site")
+    with running_platform(directory, images=(REPOSITORY / "images",)) as platform:
+        platform.kubectl(
+            "patch",
+            "configmap/config-autoscaler",
+            "--namespace=knative-serving",
+            "--type=merge",
+            '--patch={"data":{"stable-window":"6s"}}',
+        )
+        for manifest in MANIFESTS:
+            platform.kubectl("apply", "-f", str(manifest))
+        for condition, name in (
+            ("condition=Ready", f"ksvc/{SERVICE}"),
+            ("condition=Available", "deployment/portal-server"),
+            ("jsonpath={.status.loadBalancer.ingress}", "service/portal-server"),
+        ):
+            platform.kubectl("wait", name, f"--for={condition}", "--timeout=240s", timeout=250)
+        balancer = platform.get("service/portal-server")["status"]["loadBalancer"]
+        address = balancer["ingress"][0]["ip"]
+        yield Site(
+            platform,
+            portal=f"http://{address}",
+            service_page=f"http://{address}:8888",
+            console=f"http://127.0.0.1:{platform.console_port}",
+            host=urlsplit(platform.get(f"ksvc/{SERVICE}")["status"]["url"]).hostname or "",
+        )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Generator[Browser]:
+    with running_browser() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Generator[Page]:
+    with visitor(browser) as context:
+        yield context.new_page()
+
+
+def test_the_start_page_has_two_doors_and_finds_the_gateway(site: Site, page: Page) -> None:
+    page.goto(site.portal)
+    gateway = page.locator("#gateway")
+    expect(gateway).to_have_attribute("data-state", "found")
+    expect(gateway).to_contain_text(site.host)
+    expect(gateway).to_contain_text(f":{site.platform.gateway_port}")
+
+    page.locator("#door-service").click()
+    expect(page).to_have_url(f"{site.service_page}/")
+    expect(page.get_by_role("button", name="Generate")).to_be_enabled()
+    page.go_back()
+    page.locator("#door-pressure").click()
+    expect(page).to_have_url(f"{site.portal}/pressure-test")
+    expect(page.get_by_role("button", name="Start Pressure Test")).to_be_enabled()
+
+
+def test_a_pressure_test_brings_five_pods_and_as_many_pictures_as_asked(
+    site: Site, page: Page
+) -> None:
+    page.goto(f"{site.portal}/pressure-test")
+    page.locator("#prompt").fill("cat")
+    page.locator("#concurrency").fill(str(CONCURRENCY))
+    page.locator("#total").fill(str(TOTAL))
+    page.locator("#start").click()
+    done = page.locator("#tiles > li[data-state=done]")
+    expect(done.first).to_be_visible()
+
+    page.reload()
+    expect(page.locator("#tiles > li")).to_have_count(TOTAL)
+    expect(page.locator("#stop")).to_be_visible()
+    expect(page.locator("#prompt")).to_be_disabled()
+    expect(page.locator("#prompt")).to_have_value("cat")
+
+    expect(page.locator("#pods > li[data-state=ready]")).to_have_count(CONCURRENCY)
+    pods = set(page.locator("#pods .short").all_inner_texts())
+    expect(done).to_have_count(TOTAL)
+    expect(page.locator("#start")).to_be_visible()
+    assert len(pods) == CONCURRENCY
+    assert set(page.locator("#tiles .label").all_inner_texts()) <= pods
+    check_figures(page)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('#tiles img.image')]"
+        ".every(image => image.complete && image.naturalWidth > 0)"
+    )
+    check_all_differ(page, page.locator("#tiles img.image"), count=TOTAL)
+    screenshot(page, "pressure-test")
+
+    page.locator("#tiles button.open").first.click()
+    viewer = page.locator("#viewer")
+    expect(viewer).to_be_visible()
+    expect(viewer).to_contain_text("cat")
+    expect(viewer).to_contain_text(SERVICE)
+
+
+def check_figures(page: Page) -> None:
+    """The figures of a finished run in which nothing failed."""
+    expect(page.locator("#done")).to_have_text(str(TOTAL))
+    expect(page.locator("#of")).to_have_text(f" of {TOTAL}")
+    expect(page.locator("#failed")).to_have_text("0")
+    expect(page.locator("#in-flight")).to_have_text("0")
+    expect(page.locator("#throughput")).to_have_text(re.compile(r"^\d+\.\d+/(s|min)$"))
+    percentiles = [
+        float(page.locator(f"#{name}").inner_text().removesuffix(" s"))
+        for name in ("p50", "p90", "p95", "p99")
+    ]
+    assert percentiles == sorted(percentiles)
+    assert percentiles[0] > 0
+
+
+def check_all_differ(page: Page, images: Locator, *, count: int) -> None:
+    """There are `count` images, and no two show the same picture."""
+    sources = [image.get_attribute("src") or "" for image in images.all()]
+    assert len(sources) == count
+    for one, other in itertools.combinations(thumbnails(page, sources), 2):
+        assert mean_difference(one, other) > SEEDS_DIFFER_BY
+
+
+def test_a_session_on_the_service_page_stays_with_its_pod(site: Site, page: Page) -> None:
+    wake_two_pods(site)
+    page.goto(site.service_page)
+    page.locator("#prompt").fill("cat")
+    record(page, "status")
+    record(page, "bar", "value")
+    makers = [generate(page, pictures=number) for number in (1, 2, 3)]
+    assert len(set(makers)) == 1
+
+    assert any(re.match(r"Step \d+ of 20", text) for text in recorded(page, "status"))
+    assert any(0 < float(value) < 1 for value in recorded(page, "bar"))
+    cookies = {cookie["name"]: cookie for cookie in page.context.cookies()}
+    assert cookies["sd"]["httpOnly"]
+    assert makers[0] in cookies["sd"]["value"]
+    assert picture_size(page) == [512, 512]
+    parameters = page.locator("#infotext")
+    expect(parameters).to_contain_text(re.compile(r"^cat\s"))
+    expect(parameters).to_contain_text(re.compile(r"Steps: 20, .*Seed: \d+, Size: 512x512"))
+    expect(page.locator("#download")).to_have_attribute("download", re.compile(r"^\d+\.png$"))
+    check_all_differ(page, page.locator("#gallery img"), count=3)
+    screenshot(page, "stable-diffusion")
+
+
+def generate(page: Page, *, pictures: int) -> str:
+    """Press Generate and wait until the gallery has `pictures`; the pod that made the last."""
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator("#gallery img")).to_have_count(pictures)
+    made = re.search(r"by (\S+)", page.locator("#status").inner_text())
+    assert made
+    return made[1]
+
+
+def picture_size(page: Page) -> list[int]:
+    """The natural width and height of the picture on the service's page."""
+    return page.locator("#picture").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+
+
+def wake_two_pods(site: Site) -> None:
+    """Ask for pictures at once until two pods have answered, so that a session has a choice."""
+    makers: set[str] = set()
+    with concurrent.futures.ThreadPoolExecutor(CONCURRENCY) as pool:
+        for _ in range(10):
+            seeds = range(CONCURRENCY)
+            answers = pool.map(lambda seed: site.picture("cat", seed=seed), seeds)
+            makers.update(pod for _, pod in answers)
+            if len(makers) > 1:
+                return
+    raise AssertionError(f"all pictures came from {makers}")
+
+
+def test_a_cat_is_no_car(site: Site, page: Page) -> None:
+    """Two cats, and two cars, are more alike than any cat and any car."""
+    asked = [("cat", 7), ("cat", 8), ("car", 7), ("car", 8), ("cat", 7)]
+    urls = [data_url(site.picture(prompt, seed=seed)[0]) for prompt, seed in asked]
+    assert urls[0] == urls[4]
+    cat, other_cat, car, other_car = thumbnails(page, urls[:4])
+    alike = max(mean_difference(cat, other_cat), mean_difference(car, other_car))
+    unlike = min(
+        mean_difference(one, other) for one in (cat, other_cat) for other in (car, other_car)
+    )
+    assert alike < unlike
+
+
+def data_url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def test_the_console_shows_the_service_and_its_charts(site: Site, page: Page) -> None:
+    site.picture("cat", seed=1)
+    assert page.request.get(site.console).status == 401
+    page.goto(site.console_login)
+    assert "token" not in page.url
+    page.get_by_role("link", name=SERVICE, exact=True).click()
+    expect(page).to_have_url(site.console_service)
+    expect(page.get_by_role("heading", level=1)).to_contain_text(SERVICE)
+    requests = page.locator("[data-chart=requests]")
+    expect(requests.locator("canvas")).to_be_visible()
+    expect(requests.locator(".plot")).to_have_attribute("aria-label", re.compile(r"2xx \d"))
+    expect(page.locator("#pods")).to_contain_text(f"{SERVICE}-00001-deployment")
+    expect(page.locator("#conditions")).to_contain_text("RoutesReady")
+    screenshot(page, "console")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{0.portal}/",
+        "{0.portal}/pressure-test",
+        "{0.service_page}/",
+        "{0.console_login}",
+        "{0.console_service}",
+    ],
+    ids=["start", "pressure-test", "service", "console", "console-service"],
+)
+def test_a_phone_needs_no_scrolling_sideways(site: Site, browser: Browser, address: str) -> None:
+    with visitor(browser, width=PHONE) as context:
+        page = context.new_page()
+        if "console" in address:
+            page.goto(site.console_login)
+        page.goto(address.format(site))
+        expect(page.get_by_role("heading").first).to_be_visible()
+        assert sideways(page) == 0
