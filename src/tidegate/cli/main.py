@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.settings import Settings, default_data_dir
+from tidegate.cli.settings import Settings, default_data_dir, shipped_images
 from tidegate.cli.terminal import out, user_errors
 
 app = typer.Typer(
@@ -66,7 +66,9 @@ def up(
     ] = 8081,
     images: Annotated[
         list[Path] | None,
-        typer.Option(help="Directory of images known from the start; may be repeated."),
+        typer.Option(
+            help="Directory of images known from the start, beside the shipped ones; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Start the platform on this machine.
@@ -83,7 +85,7 @@ def up(
         api_port=api_port,
         gateway_port=gateway_port,
         console_port=console_port,
-        image_dirs=tuple(path.absolute() for path in images or ()),
+        image_dirs=(*(path.absolute() for path in images or ()), *shipped_images()),
     )
     if detach:
         command.run_in_background(settings)
@@ -154,6 +156,18 @@ def kubeconfig(
 
     file = load(_directory(data_dir)).kubeconfig
     typer.echo(file if path else file.read_text(), nl=path)
+
+
+@app.command()
+def crds() -> None:
+    """Print the CustomResourceDefinitions of all kinds, for a cluster of yours.
+
+    Example:
+      tidegate crds | kubectl apply --server-side -f -
+    """
+    from tidegate.cli.crds import manifest
+
+    typer.echo(manifest(), nl=False)
 
 
 @app.command()
