@@ -50,7 +50,7 @@ def start_platform() -> Settings:
     data_dir = default_data_dir()
     if preflight.running_pid(Settings(data_dir)) is None:
         command = [sys.executable, "-m", "tidegate.cli.main", "up", "--detach"]
-        if subprocess.run([*command, f"--images={REPOSITORY / 'images'}"], check=False).returncode:
+        if subprocess.run(command, check=False).returncode:
             raise DemoFailedError("the platform did not start")
     return load(data_dir)
 

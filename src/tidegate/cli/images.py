@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from tidegate.cli import preflight
-from tidegate.cli.settings import Settings, load
+from tidegate.cli.settings import load, shipped_images
 from tidegate.cli.terminal import out, print_json
 from tidegate.kube.errors import UserError
 from tidegate.node.images import registry
@@ -48,4 +48,4 @@ def _search_directories(data_dir: Path) -> Sequence[Path]:
     try:
         return load(data_dir).image_dirs
     except UserError:
-        return Settings(data_dir).image_dirs
+        return shipped_images()

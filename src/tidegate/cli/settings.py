@@ -53,6 +53,12 @@ def default_data_dir() -> Path:
     return Path(home) if home else Path.home() / ".tidegate"
 
 
+def shipped_images() -> tuple[Path, ...]:
+    """The directory of the images that come with a checkout of Tidegate, where there is one."""
+    directory = Path(__file__).resolve().parents[3] / "images"
+    return (directory,) if directory.is_dir() else ()
+
+
 def save(settings: Settings) -> None:
     """Record the settings of the platform that runs on this data directory."""
     record: dict[str, Any] = asdict(settings)

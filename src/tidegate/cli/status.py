@@ -49,7 +49,7 @@ class ServiceLine:
 
 @dataclass(frozen=True)
 class PodLine:
-    """One pod that there is; `seconds` since its image was prepared, `cost` at its price."""
+    """One pod that runs; `seconds` since its image was prepared, `cost` at its price."""
 
     namespace: str
     name: str
@@ -104,7 +104,7 @@ async def collect(settings: Settings, *, clock: Clock) -> Status:
     async with connect(settings.kubeconfig) as client:
         services = (await client.list(KNATIVE_SERVICES)).items
         pods = (await client.list(PODS)).items
-    lines = [_pod_line(pod, now=clock.time()) for pod in pods]
+    lines = [_pod_line(pod, now=clock.time()) for pod in pods if _is_running(pod)]
     ended = [usage for usage in Ledger(settings.data_dir, clock=clock).usage() if not usage.running]
     return Status(
         process=pid,
@@ -144,6 +144,11 @@ def _pod_line(pod: Object, *, now: float) -> PodLine:
         seconds=seconds,
         cost=seconds * float(annotations.get(_PRICE, 0)) / 3600,
     )
+
+
+def _is_running(pod: Object) -> bool:
+    """Whether its meter runs; pods that have ended are in the ledger."""
+    return status_of(pod).get("phase") not in ("Succeeded", "Failed")
 
 
 def _state(pod: Object) -> str:

@@ -107,4 +107,5 @@ def _arguments(settings: Settings) -> list[str]:
         f"--gateway-port={settings.gateway_port}",
         f"--console-port={settings.console_port}",
     ]
-    return arguments + [f"--images={path}" for path in settings.image_dirs]
+    given = [path for path in settings.image_dirs if path not in records.shipped_images()]
+    return arguments + [f"--images={path}" for path in given]
