@@ -28,6 +28,7 @@ async def test_a_pod_that_is_not_ready_gets_nothing_new_and_finishes_what_it_has
 async def test_the_queue_survives_the_last_pod_and_goes_on_with_the_next(world: World) -> None:
     (pod,) = await world.service("sd", limit=1)
     requests = [await world.send("sd", "/work?ms=1000")]
+    await world.working(pod)
     requests += [await world.send("sd", f"/work?ms=10&n={n}") for n in range(7)]
     await world.demand("sd-00001", in_flight=1, queued=7)
 
