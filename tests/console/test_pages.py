@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -236,3 +238,16 @@ async def test_pages_open_at_once_are_bounded(world: World, client: httpx.AsyncC
         await first(messages, with_text="No services yet")
     # The page that has left gives its place back.
     await world.api.eventually(lambda: pulse._listeners == 47)
+
+
+async def test_it_ends_at_once_though_pages_are_open(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        async with running_console(tmp_path) as world:
+            client = await stack.enter_async_context(browser(world))
+            pages = await stack.enter_async_context(listening(client, "/live/services"))
+            await first(pages, with_text="No services yet")
+            log = await stack.enter_async_context(listening(client, "/live/pods/a/b/log"))
+            await first(log, name="lines")
+            started = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - started < 1.5
+        assert [message async for message in log] == []

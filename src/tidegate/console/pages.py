@@ -33,6 +33,7 @@ from tidegate.observability.exposition import CONTENT_TYPE
 
 _COOKIE_SECONDS = 30 * 86_400
 _LONGEST_QUERY = 253
+_MOST_SHOWN = 16
 
 
 class Pages:
@@ -54,6 +55,7 @@ class Pages:
         self._observability = observability
         self._logs = logs
         self._pulse = pulse
+        self._shown: dict[str, tuple[int, str]] = {}
         inner = Starlette(
             routes=[
                 Route("/", self._services),
@@ -117,7 +119,7 @@ class Pages:
             overview = self._presenter.overview(**filters)
             return render("services_live.html", overview=overview, filters=filters)
 
-        return self._stream(content, None)
+        return self._stream(self._shared(f"?{_query(filters)}", content), None)
 
     async def _service(self, request: Request) -> Response:
         key = _key(request)
@@ -149,7 +151,7 @@ class Pages:
         def series() -> dict[str, Any] | None:
             return charts.update(self._presenter.revision_keys(key))
 
-        return self._stream(content, series)
+        return self._stream(self._shared(f"{key}?{choice.name}", content), series)
 
     async def _yaml(self, request: Request) -> Response:
         key = _key(request)
@@ -202,6 +204,22 @@ class Pages:
 
     async def _metrics(self, _request: Request) -> Response:
         return Response(await self._observability.metrics(), media_type=CONTENT_TYPE)
+
+    def _shared(self, page: str, content: Callable[[], str]) -> Callable[[], str]:
+        """`content`, made once for all who look at the same page at the same time."""
+
+        def text() -> str:
+            version, known = self._shown.get(page, (-1, ""))
+            if version == self._pulse.version:
+                return known
+            self._shown.pop(page, None)
+            if len(self._shown) >= _MOST_SHOWN:
+                del self._shown[next(iter(self._shown))]
+            made = content()
+            self._shown[page] = (self._pulse.version, made)
+            return made
+
+        return text
 
     def _stream(
         self, content: Callable[[], str], series: Callable[[], dict[str, Any] | None] | None
