@@ -38,6 +38,8 @@ MANIFESTS = (
 )
 CONCURRENCY = 5
 TOTAL = 20
+# More than come back before the button is pressed.
+MANY = 200
 # Of 255: pictures of different seeds differ by more than this, whatever the model draws.
 SEEDS_DIFFER_BY = 1.0
 
@@ -118,6 +120,15 @@ def page(browser: Browser) -> Generator[Page]:
         yield context.new_page()
 
 
+@pytest.fixture(scope="module")
+def pressure_test(site: Site, browser: Browser) -> Generator[Page]:
+    """The page of the pressure test, open from one run to the next."""
+    with visitor(browser) as context:
+        page = context.new_page()
+        page.goto(f"{site.portal}/pressure-test")
+        yield page
+
+
 def test_the_start_page_has_two_doors_and_finds_the_gateway(site: Site, page: Page) -> None:
     page.goto(site.portal)
     gateway = page.locator("#gateway")
@@ -135,13 +146,10 @@ def test_the_start_page_has_two_doors_and_finds_the_gateway(site: Site, page: Pa
 
 
 def test_a_pressure_test_brings_five_pods_and_as_many_pictures_as_asked(
-    site: Site, page: Page
+    pressure_test: Page,
 ) -> None:
-    page.goto(f"{site.portal}/pressure-test")
-    page.locator("#prompt").fill("cat")
-    page.locator("#concurrency").fill(str(CONCURRENCY))
-    page.locator("#total").fill(str(TOTAL))
-    page.locator("#start").click()
+    page = pressure_test
+    start_pressure_test(page, total=TOTAL)
     done = page.locator("#tiles > li[data-state=done]")
     expect(done.first).to_be_visible()
 
@@ -170,6 +178,30 @@ def test_a_pressure_test_brings_five_pods_and_as_many_pictures_as_asked(
     expect(viewer).to_be_visible()
     expect(viewer).to_contain_text("cat")
     expect(viewer).to_contain_text(SERVICE)
+    viewer.get_by_role("button", name="Close").click()
+    expect(viewer).to_be_hidden()
+
+
+def test_a_pressure_test_can_be_stopped(pressure_test: Page) -> None:
+    page = pressure_test
+    start_pressure_test(page, total=MANY)
+    page.locator("#stop").click()
+    expect(page.locator("#start")).to_be_visible()
+    sent = page.locator("#tiles > li[data-state=done]").count()
+    assert CONCURRENCY <= sent < MANY
+    expect(page.locator("#failed")).to_have_text("0")
+    expect(page.locator("#done")).to_have_text(str(sent))
+    expect(page.locator("#tiles > li[data-state=skipped]")).to_have_count(MANY - sent)
+
+
+def start_pressure_test(page: Page, *, total: int) -> None:
+    """Fill in the form, press the button, and wait until as many requests fly as may."""
+    page.locator("#prompt").fill("cat")
+    page.locator("#concurrency").fill(str(CONCURRENCY))
+    page.locator("#total").fill(str(total))
+    page.locator("#start").click()
+    expect(page.locator("#of")).to_have_text(f" of {total}")
+    expect(page.locator("#in-flight")).to_have_text(str(CONCURRENCY))
 
 
 def check_figures(page: Page) -> None:
