@@ -20,6 +20,7 @@ from examples.demo.timeline import Timeline
 from tidegate.apis.serving import SERVICES as KNATIVE_SERVICES
 from tidegate.cli import preflight
 from tidegate.cli.settings import Settings, default_data_dir, load
+from tidegate.cli.status import console_url
 from tidegate.kube.client import Client
 from tidegate.kube.errors import TidegateError
 from tidegate.kube.objects import Object, condition_of, is_condition_true, name_of
@@ -165,6 +166,7 @@ async def go_on(client: Client, settings: Settings, service: Service) -> None:
     rows = [
         ("portal", f"http://{ingress['ip']}/"),
         ("Stable Diffusion", f"http://{service.host}/"),
+        ("console", console_url(settings)),
         ("Kubernetes API", f"export KUBECONFIG={settings.kubeconfig}; kubectl get ksvc,pods"),
         ("pods and cost", ".venv/bin/tidegate status"),
         ("stop it all", "make stop"),

@@ -1,7 +1,7 @@
 """The composition: every part with its own identity, in one process and one task group.
 
 The parts know each other only through the API; what is passed by hand here is demand (gateway to
-autoscaler), logs (node to API) and tokens (API to node).
+autoscaler), logs and commands (node to API) and tokens (API to node).
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ class Platform:
             node_context = self._as(f"system:node:{NODE}", "system:nodes")
             pods = _node(node_context, self._settings, tokens=_AccountTokens(self._api))
             self._api.attach_logs(pods.logs)
+            self._api.attach_commands(pods.commands)
             gateway_context = self._as(GATEWAY)
             doors = _gateway(gateway_context, self._settings)
             console_context = self._as(CONSOLE)
@@ -148,7 +149,7 @@ class Platform:
             pages = console.build(
                 console_context,
                 ConsoleSettings(
-                    self._settings.data_dir / "console-token",
+                    self._settings.console_token_file,
                     bind=self._settings.bind,
                     port=self._settings.console_port,
                 ),

@@ -43,6 +43,10 @@ class Settings:
         return self.data_dir / "lock"
 
     @property
+    def console_token_file(self) -> Path:
+        return self.data_dir / "console-token"
+
+    @property
     def record_file(self) -> Path:
         return self.data_dir / "platform.json"
 

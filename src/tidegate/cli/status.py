@@ -76,6 +76,7 @@ class Status:
     process: int
     api: str
     gateway: str
+    console: str
     services: list[ServiceLine]
     pods: list[PodLine]
     ended: EndedPods
@@ -110,12 +111,26 @@ async def collect(settings: Settings, *, clock: Clock) -> Status:
         process=pid,
         api=f"https://{settings.bind}:{settings.api_port}",
         gateway=f"http://{settings.bind}:{settings.gateway_port}",
+        console=console_url(settings),
         services=[_service_line(service, lines) for service in services],
         pods=lines,
         ended=EndedPods(
             len(ended), sum(usage.seconds for usage in ended), sum(usage.cost for usage in ended)
         ),
     )
+
+
+def console_url(settings: Settings) -> str:
+    """Where the console is, with the token that opens it.
+
+    Raises:
+        UserError: the console has never run, or its token is not ours to read.
+    """
+    try:
+        token = settings.console_token_file.read_text().strip()
+    except OSError as error:
+        raise UserError(f"cannot read {settings.console_token_file}: {error.strerror}") from error
+    return f"http://{settings.bind}:{settings.console_port}/?token={token}"
 
 
 def _service_line(service: Object, pods: list[PodLine]) -> ServiceLine:
@@ -160,7 +175,9 @@ def _state(pod: Object) -> str:
 
 
 def _print(status: Status) -> None:
-    out.print(f"API {status.api}   gateway {status.gateway}   process {status.process}\n")
+    out.print(f"API      {status.api}  (process {status.process})", soft_wrap=True)
+    out.print(f"gateway  {status.gateway}", soft_wrap=True)
+    out.print(f"console  {status.console}\n", soft_wrap=True)
     services = _table("SERVICE", "READY", "PODS", "URL")
     for service in status.services:
         ready = "[green]True[/]" if service.ready else f"[yellow]False {service.reason}[/]"

@@ -13,7 +13,7 @@ from tidegate.cli import preflight, readiness
 from tidegate.cli import settings as records
 from tidegate.cli.readiness import Announcer, StartError
 from tidegate.cli.settings import Settings
-from tidegate.cli.terminal import err
+from tidegate.cli.terminal import err, escape
 from tidegate.kube.errors import UserError
 
 _START_TIMEOUT_SECONDS = 60.0
@@ -48,7 +48,8 @@ def run_in_background(settings: Settings) -> None:
     os.close(write_end)
     try:
         for stage in readiness.stages(read_end, timeout=_START_TIMEOUT_SECONDS):
-            err.print(f"[dim]{time.monotonic() - started:6.2f} s[/]  {stage}")
+            line = f"[dim]{time.monotonic() - started:6.2f} s[/]  {escape(stage)}"
+            err.print(line, soft_wrap=True)
     except StartError as error:
         raise UserError(f"the platform did not start: {error} (log: {settings.log_file})") from (
             error
@@ -95,7 +96,7 @@ def _configure_logging(settings: Settings) -> None:
         handler = RotatingFileHandler(settings.log_file, maxBytes=_LOG_BYTES, backupCount=2)
     handler.setFormatter(logging.Formatter(_LOG_FORMAT))
     root.addHandler(handler)
-    for noisy in ("httpx", "httpcore", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
