@@ -64,6 +64,25 @@ async def test_a_proxy_that_was_killed_is_back_within_a_second(world: World) -> 
     assert (await world.fetch("echo")).status == 200
 
 
+async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(
+    world: World,
+) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    orphan = await world.send("sd", "/work?ms=1500&n=orphan")
+    await world.working(pod)
+    killed = world.gateway._plane.process.pid
+
+    os.kill(killed, signal.SIGKILL)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await orphan.answer()
+    await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
+    answers = await asyncio.gather(*(world.fetch("sd", "/work?ms=5") for _ in range(3)))
+
+    assert [answer.status for answer in answers] == [200] * 3
+    assert len(pod.seen) == 4
+    assert pod.most == 1
+
+
 async def test_stopping_the_proxy_leaves_no_process(tmp_path: Path) -> None:
     async with running_gateway(tmp_path) as world:
         pid = world.gateway._plane.process.pid

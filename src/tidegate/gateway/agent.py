@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tidegate.apis.networking import INGRESSES as KINGRESSES
 from tidegate.apis.serving import REVISIONS
@@ -17,7 +17,8 @@ from tidegate.gateway import reading, routes
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import Sampler
 from tidegate.gateway.haproxy.socket import AdminError
-from tidegate.gateway.model import Affinity, HostRoute, PodServer
+from tidegate.gateway.model import Affinity, HostRoute, PodServer, Revision
+from tidegate.gateway.orphans import at_work
 from tidegate.gateway.routes import RouteError
 from tidegate.gateway.slots import PoolExhaustedError
 from tidegate.kube.controller import Context
@@ -40,6 +41,7 @@ _RESTART_PAUSE = 0.2
 _REAP_PAUSE = 0.05
 _LONGEST_REAP_PAUSE = 1.0
 _RETRY_PAUSE = 0.1
+_ORPHAN_PAUSE = 0.02
 _SLICES_BY_REVISION = "gateway-revision"
 
 
@@ -62,6 +64,14 @@ class _Compiled:
     @property
     def revisions(self) -> set[Key]:
         return {split.revision for route in self.routes for split in route.splits}
+
+
+@dataclass(frozen=True)
+class _Orphans:
+    """Ports of a revision's pods at work for a HAProxy that has ended, and how long they may be."""
+
+    until: float
+    ports: frozenset[int]
 
 
 class Agent:
@@ -109,6 +119,8 @@ class Agent:
         self._owners: dict[str, Key] = {}
         self._blocked: set[Key] = set()
         self._starved: set[Key] = set()
+        self._orphaned: dict[Key, _Orphans] = {}
+        self._orphans_found = asyncio.Event()
         self._on_outcome: list[OutcomeHandler] = []
         self._follow_informers()
 
@@ -180,6 +192,7 @@ class Agent:
                 group.create_task(self._supervise())
                 group.create_task(self._synchronize())
                 group.create_task(self._delete_idle())
+                group.create_task(self._follow_orphans())
         finally:
             self._plane.close()
 
@@ -195,6 +208,7 @@ class Agent:
         while True:
             try:
                 await self._plane.restart()
+                self._orphaned.clear()
             except (UserError, InternalFault) as error:
                 logger.error("gateway: %s", error)
                 await self._clock.sleep(_RESTART_PAUSE)
@@ -283,7 +297,7 @@ class Agent:
             logger.error("gateway: %s", error)
             self._starved.add(key)
             return
-        unplaced = self._plane.set_servers(revision, self._servers(key))
+        unplaced = self._plane.set_servers(revision, self._spare(revision, self._servers(key)))
         if unplaced:
             logger.error(
                 "gateway: no stage is left for pods %s: as many pods of revisions with a "
@@ -323,6 +337,41 @@ class Agent:
     def _servers(self, key: Key) -> dict[str, PodServer]:
         pieces = self._slices.by_index(_SLICES_BY_REVISION, str(key))
         return reading.servers_of(pieces, lambda name: self._pods.get(name, key.namespace))
+
+    def _spare(self, revision: Revision, servers: dict[str, PodServer]) -> dict[str, PodServer]:
+        """Keep new requests from pods that still work for a HAProxy that has ended."""
+        key = revision.key
+        busy = at_work(servers.values(), self._plane.orphaned) if revision.is_limited else {}
+        if not busy:
+            self._orphaned.pop(key, None)
+            return servers
+        if key not in self._orphaned:
+            logger.info("gateway: %s finish what the last HAProxy gave them", ", ".join(busy))
+            until = self._clock.monotonic() + revision.timeout_ms / 1000
+            self._orphaned[key] = _Orphans(until, frozenset(busy.values()))
+            self._orphans_found.set()
+        return {
+            name: replace(server, in_rotation=server.in_rotation and name not in busy)
+            for name, server in servers.items()
+        }
+
+    async def _follow_orphans(self) -> None:
+        """Let pods back into rotation as they end what the last HAProxy gave them."""
+        while True:
+            await self._orphans_found.wait()
+            await self._clock.sleep(_ORPHAN_PAUSE)
+            now = self._clock.monotonic()
+            waiting = list(self._orphaned.items())
+            late = {key: orphans for key, orphans in waiting if orphans.until < now}
+            excused = frozenset(port for orphans in late.values() for port in orphans.ports)
+            async with self._turn:
+                have_changed = await self._plane.look_for_orphans(excused)
+            for key, _ in waiting if have_changed else ():
+                self._mark(revision=key)
+            for key in late:
+                self._orphaned.pop(key, None)
+            if not self._orphaned:
+                self._orphans_found.clear()
 
     def _apply_routes(self, changed: set[Key]) -> None:
         """Bring the map of routes in line: with all KIngresses the first time, then by change."""

@@ -6,6 +6,7 @@ accepted. After a refusal it is read again, so that a difference of views never 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tidegate.gateway.haproxy.process import Process
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
 from tidegate.gateway.haproxy.state import ServerState
 from tidegate.gateway.model import PodServer, Revision
+from tidegate.gateway.orphans import orphaned_ports
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.slots import Slots
 from tidegate.kube.objects import Key
@@ -47,6 +49,8 @@ class DataPlane:
         self._leaving: dict[tuple[str, str], None] = {}
         self._pending: list[str] = []
         self.is_stale = False
+        # Ports whose pods may still work for the HAProxy before this one.
+        self.orphaned: frozenset[int] = frozenset()
 
     async def open(self) -> None:
         """Adopt the HAProxy that runs, or start one.
@@ -68,7 +72,18 @@ class DataPlane:
         self._write_map(self.paths.routes_map.name, self._routes)
         self._write_map(self.paths.revisions_map.name, self._revisions)
         await self.process.start()
+        self.orphaned = await asyncio.to_thread(orphaned_ports)
         self._reset({})
+
+    async def look_for_orphans(self, excused: frozenset[int]) -> bool:
+        """Look which pods still work for the HAProxy before; True if that has changed.
+
+        Args:
+            excused: ports that do not matter any more.
+        """
+        before = self.orphaned
+        self.orphaned = before & await asyncio.to_thread(orphaned_ports) - excused
+        return self.orphaned != before
 
     async def read_back(self) -> None:
         """Read the mirror from the running HAProxy.
