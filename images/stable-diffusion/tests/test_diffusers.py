@@ -16,6 +16,7 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 from a1111 import info_of, opened, png_text, started
+from original_names import original
 from PIL import Image
 
 from sdserver.engines.base import Dropped, EngineError, Interrupted, Work
@@ -135,9 +136,9 @@ def test_a_single_file_is_read_with_the_configuration_beside_it(
         (path,) = (weights / name).glob("*.safetensors")
         return load_file(path)
 
-    text = {f"cond_stage_model.transformer.{k}": v for k, v in part("text_encoder").items()}
     shutil.copytree(weights, tmp_path / "one", ignore=shutil.ignore_patterns("*.safetensors"))
-    save_file({**part("unet"), **part("vae"), **text}, tmp_path / "one.safetensors")
+    parts = original(part("unet"), part("vae"), part("text_encoder"))
+    save_file(parts, tmp_path / "one.safetensors")
     single = DiffusersEngine(tmp_path / "one.safetensors")
     assert single.name == "one"
     assert np.array_equal(
