@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import itertools
 import re
+import socket
 from collections.abc import Generator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -80,6 +82,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
+    skip_without_port_80()
     directory = tmp_path_factory.mktemp("site")
     with running_platform(directory, images=(REPOSITORY / "images",)) as platform:
         platform.kubectl(
@@ -106,6 +109,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
             console=f"http://127.0.0.1:{platform.console_port}",
             host=urlsplit(platform.get(f"ksvc/{SERVICE}")["status"]["url"]).hostname or "",
         )
+
+
+def skip_without_port_80() -> None:
+    """The portal's manifest asks for port 80, which not every user may listen on."""
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        try:
+            probe.bind(("127.0.0.1", 80))
+        except PermissionError:
+            pytest.skip("port 80 needs root, or sysctl net.ipv4.ip_unprivileged_port_start=80")
 
 
 @pytest.fixture(scope="module")
