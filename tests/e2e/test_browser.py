@@ -257,9 +257,27 @@ def test_a_session_on_the_service_page_stays_with_its_pod(site: Site, page: Page
     parameters = page.locator("#infotext")
     expect(parameters).to_contain_text(re.compile(r"^cat\s"))
     expect(parameters).to_contain_text(re.compile(r"Steps: 20, .*Seed: \d+, Size: 512x512"))
-    expect(page.locator("#download")).to_have_attribute("download", re.compile(r"^\d+\.png$"))
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    saved = download.value.path().read_bytes()
+    assert saved.startswith(b"\x89PNG")
+    assert b"tEXtparameters\0cat\nSteps: 20" in saved
     check_all_differ(page, page.locator("#gallery img"), count=3)
     screenshot(page, "stable-diffusion")
+
+
+def test_a_picture_in_work_can_be_dropped(site: Site, page: Page) -> None:
+    page.goto(site.service_page)
+    page.locator("#prompt").fill("cat")
+    page.locator("#steps").fill("150")
+    page.get_by_role("button", name="Generate").click()
+    status = page.locator("#status")
+    expect(status).to_contain_text("of 150")
+    page.get_by_role("button", name="Stop").click()
+    expect(status).to_have_text("Stopped.")
+    expect(page.locator("#gallery img")).to_have_count(0)
+    page.locator("#steps").fill("20")
+    generate(page, pictures=1)
 
 
 def generate(page: Page, *, pictures: int) -> str:
