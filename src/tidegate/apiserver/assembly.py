@@ -21,6 +21,7 @@ from tidegate.apiserver.certificates import Pki, ensure_pki
 from tidegate.apiserver.customkinds import CustomKinds
 from tidegate.apiserver.discovery import Discovery
 from tidegate.apiserver.http.app import Application
+from tidegate.apiserver.http.exec import CommandSource, PodCommands
 from tidegate.apiserver.http.fairness import Fairness
 from tidegate.apiserver.http.pages import Pages
 from tidegate.apiserver.http.rest import ResourceHandler
@@ -122,6 +123,7 @@ class ApiServer:
             self._registry.add(spec)
         self._streams = Streams()
         self._logs = PodLogs(self.api, self._streams)
+        self._commands = PodCommands(self.api, self._streams)
         self._tls = tls_context(self._pki.server, str(self._pki.authority.certificate))
         self._http = HttpServer(
             self._application(), self._listener, self._tls, on_stop=self._streams.stop
@@ -165,6 +167,10 @@ class ApiServer:
         """Serve the logs of pods from `source`."""
         self._logs.source = source
 
+    def attach_commands(self, source: CommandSource) -> None:
+        """Let `source` run the commands that are to run in containers."""
+        self._commands.source = source
+
     def issue_token(
         self,
         *,
@@ -200,6 +206,7 @@ class ApiServer:
         )
         subresources = {
             ("", "pods", "log"): self._logs,
+            ("", "pods", "exec"): self._commands,
             ("", "serviceaccounts", "token"): AccountTokens(self.api, self._tokens),
         }
         return Application(

@@ -12,6 +12,7 @@ from tidegate import __version__
 from tidegate.kube.controller import Context
 from tidegate.kube.events import EventRecorder
 from tidegate.kube.resources import PODS
+from tidegate.node.exec import CommandSource
 from tidegate.node.gpus import Gpus, count_gpus
 from tidegate.node.heartbeat import Heartbeat
 from tidegate.node.images.environments import Environments
@@ -71,6 +72,7 @@ class Node:
 
     Attributes:
         logs: the containers' logs.
+        commands: runs commands in the containers.
     """
 
     def __init__(self, context: Context, settings: NodeSettings, tokens: TokenSource) -> None:
@@ -108,6 +110,7 @@ class Node:
         self._agent = PodAgent(self._host, pods)
         self._service_proxy = ServiceProxy(context, bind=settings.bind)
         self.logs = LogSource(settings.data_dir, pods, clock=clock)
+        self.commands = CommandSource(settings.data_dir, pods, self._runtime)
 
     async def run(self) -> None:
         """Be a node until cancelled."""

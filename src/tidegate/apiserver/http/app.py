@@ -16,6 +16,7 @@ from tidegate.apiserver.http.fairness import Fairness
 from tidegate.apiserver.http.pages import PUBLIC, Pages
 from tidegate.apiserver.http.paths import parse_resource_path
 from tidegate.apiserver.http.rest import Call, ResourceHandler
+from tidegate.apiserver.http.websockets import exchange_of
 from tidegate.apiserver.refusals import Timeout
 from tidegate.apiserver.requests import User
 from tidegate.kube.errors import ApiError, BadRequest, Forbidden, InternalError, Unauthorized
@@ -23,7 +24,8 @@ from tidegate.kube.errors import ApiError, BadRequest, Forbidden, InternalError,
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 60.0
-_LONG_SUBRESOURCES = frozenset(("log", "exec", "attach", "portforward"))
+_SOCKETS = frozenset(("exec", "portforward"))
+_LONG_SUBRESOURCES = _SOCKETS | {"log"}
 
 
 class Application:
@@ -47,7 +49,8 @@ class Application:
         self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send)
+        websocket = scope["type"] == "websocket"
+        exchange = (exchange_of if websocket else Exchange)(scope, receive, send)
         served = _Served()
         try:
             await self._serve(exchange, served)
@@ -73,6 +76,8 @@ class Application:
     async def _serve(self, exchange: Exchange, served: _Served) -> None:
         served.user = user = self._user(exchange)
         target = parse_resource_path(exchange.path)
+        if exchange.socket and (target is None or target.subresource not in _SOCKETS):
+            raise BadRequest("WebSockets are served for exec and port-forward only")
         if target is None:
             served.verb = "get" if exchange.method in ("GET", "HEAD") else exchange.method.lower()
             self._authorize_path(user, served.verb, exchange.path)

@@ -6,13 +6,16 @@ import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from functools import cached_property
-from typing import Any, cast
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs, parse_qsl
 
 import orjson
 
 from tidegate.apiserver.http.protocol import Subject
 from tidegate.kube.errors import ApiError, PayloadTooLarge
+
+if TYPE_CHECKING:
+    from tidegate.apiserver.http.websockets import WebSocket
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,9 +42,12 @@ class Exchange:
         path: decoded.
         code: status sent, 0 before that.
         warnings: sent as `Warning` headers.
+        socket: where the request asks for a WebSocket.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, socket: WebSocket | None = None
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -50,6 +56,7 @@ class Exchange:
         self.path: str = scope["path"]
         self.code = 0
         self.warnings: list[str] = []
+        self.socket = socket
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
@@ -80,6 +87,11 @@ class Exchange:
             for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
                 query.setdefault(name, value)
         return query
+
+    def query_values(self, name: str) -> list[str]:
+        """All values of a query parameter that may be repeated."""
+        raw: bytes = self._scope["query_string"]
+        return parse_qs(raw.decode("latin-1"), keep_blank_values=True).get(name, [])
 
     @property
     def uri(self) -> str:

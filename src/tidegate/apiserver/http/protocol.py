@@ -42,7 +42,7 @@ class ApiProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._subject = _peer(transport.get_extra_info("ssl_object"))
+        self._subject = peer(transport.get_extra_info("ssl_object"))
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -95,7 +95,8 @@ class _HeadersTooLargeError(Exception):
     """Stops the parser; the answer is already on its way."""
 
 
-def _peer(connection: ssl.SSLObject | None) -> Subject | None:
+def peer(connection: ssl.SSLObject | None) -> Subject | None:
+    """Who the client's certificate names, None without one."""
     # With CERT_OPTIONAL the dictionary is empty without a certificate, and only verified ones
     # ever get here.
     certificate = connection.getpeercert() if connection is not None else None

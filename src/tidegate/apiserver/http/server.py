@@ -13,11 +13,14 @@ import uvicorn
 
 from tidegate.apiserver.certificates import KeyPair
 from tidegate.apiserver.http.protocol import ApiProtocol
+from tidegate.apiserver.http.websockets import MAX_MESSAGE_BYTES, SocketProtocol
 from tidegate.kube.errors import UserError
 
 # Go's HTTP client gives up idle connections after 90 s; closing first would race its requests.
 _KEEP_ALIVE_SECONDS = 120
 _GRACE_SECONDS = 3
+# For the client behind a WebSocket to answer a ping; it may have much to send first.
+_PONG_SECONDS = 60
 _FLUSH_SECONDS = 0.05
 _BACKLOG = 1024
 
@@ -76,7 +79,10 @@ class HttpServer:
         config = uvicorn.Config(
             application,
             http=ApiProtocol,
-            ws="none",
+            ws=SocketProtocol,
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            ws_ping_timeout=_PONG_SECONDS,
             lifespan="off",
             interface="asgi3",
             loop="none",

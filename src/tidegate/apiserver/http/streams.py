@@ -38,14 +38,24 @@ class Streams:
 
         What the producer raises is raised here; the response is left unfinished then.
         """
+        if await self.hold(producer, exchange.disconnected()):
+            await exchange.write(b"", more=False)
+
+    async def hold(
+        self, producer: Coroutine[Any, Any, None], left: Coroutine[Any, Any, None]
+    ) -> bool:
+        """Run `producer` until it ends, `left` says that the client has gone, or we stop.
+
+        What the producer raises is raised here. Returns whether the client is still there.
+        """
         task = asyncio.create_task(producer)
-        gone = asyncio.create_task(exchange.disconnected())
+        gone = asyncio.create_task(left)
         self._running.add(task)
         if self._stopping:
             task.cancel()
         try:
             await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-            left = gone.done()
+            stayed = not gone.done()
         finally:
             self._running.discard(task)
             task.cancel()
@@ -53,8 +63,7 @@ class Streams:
             await asyncio.gather(task, gone, return_exceptions=True)
         if not task.cancelled():
             task.result()
-        if not left:
-            await exchange.write(b"", more=False)
+        return stayed
 
     def stop(self) -> None:
         """End all that run, and those to come at once."""

@@ -17,6 +17,7 @@ from tidegate.apiserver.authn.tokens import (
 from tidegate.apiserver.http.bodies import decode_object
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath
+from tidegate.apiserver.http.pods import container_named, pod_at
 from tidegate.apiserver.http.query import flag, number
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.refusals import not_found
@@ -83,21 +84,7 @@ class PodLogs:
         target: ResourcePath,
         verb: str,
     ) -> None:
-        if verb != "get":
-            raise MethodNotAllowed(
-                "the server does not allow this method on the requested resource"
-            )
-        self._api.authorize(
-            context,
-            verb,
-            spec,
-            subresource="log",
-            namespace=target.namespace,
-            name=target.name,
-        )
-        pod = self._api.store.get(spec.bucket, Key(target.namespace, target.name))
-        if pod is None:
-            raise not_found(spec.resource, target.name)
+        pod = pod_at(self._api, context, spec, target, verb, verbs=("get",))
         if self.source is None:
             raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
         self._streams.check_room()
@@ -105,7 +92,7 @@ class PodLogs:
         lines = self.source.stream(
             target.namespace,
             target.name,
-            _container(pod.object, query.get("container", "")),
+            container_named(pod, query.get("container", "")),
             follow=flag(query, "follow"),
             tail_lines=number(query, "tailLines"),
             since_seconds=self._since(exchange),
@@ -248,19 +235,3 @@ def _check_request(request: Object, seconds: Any, audiences: Any) -> None:
     ):
         errors.type_invalid("spec.audiences", audiences, "must be a list of strings")
     errors.raise_for(TOKEN_REQUEST, request)
-
-
-def _container(pod: Object, asked: str) -> str:
-    spec: Object = pod.get("spec") or {}
-    containers = [str(c["name"]) for c in spec.get("containers") or ()]
-    everyone = [str(c["name"]) for c in spec.get("initContainers") or ()] + containers
-    name = pod["metadata"]["name"]
-    if asked:
-        if asked not in everyone:
-            raise BadRequest(f"container {asked} is not valid for pod {name}")
-        return asked
-    if len(containers) == 1:
-        return containers[0]
-    raise BadRequest(
-        f"a container name must be specified for pod {name}, choose one of: [{' '.join(everyone)}]"
-    )

@@ -153,8 +153,6 @@ WORKLOAD_KINDS = (
             ("eviction", "Eviction", ("create",)),
             ("log", "Pod", ("get",)),
             ("exec", "PodExecOptions", ("create", "get")),
-            ("attach", "PodAttachOptions", ("create", "get")),
-            ("portforward", "PodPortForwardOptions", ("create", "get")),
         ),
         selectable_fields=(
             "spec.nodeName",

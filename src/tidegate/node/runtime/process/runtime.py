@@ -14,15 +14,18 @@ import os
 import signal
 import time
 from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from tidegate.kube.clock import Clock
-from tidegate.kube.errors import TidegateError
+from tidegate.kube.errors import BadRequest, TidegateError
 from tidegate.node.images import manifest
 from tidegate.node.images.errors import ImageError
 from tidegate.node.images.store import Image
+from tidegate.node.runtime.commands import Command, Invocation
 from tidegate.node.runtime.contract import Exit, Launch
+from tidegate.node.runtime.process.exec import run_command
 from tidegate.node.runtime.process.processes import ProcessName
 from tidegate.node.runtime.process.warm import (
     TemplateLostError,
@@ -131,6 +134,13 @@ class ProcessRuntime:
             await asyncio.to_thread(_clear_pipes, launch.directory)
             record = await (await self._template(launch.image)).request("fork", request)
         return self._track(ProcessContainer(launch.directory, record))
+
+    def command(self, invocation: Invocation) -> AbstractAsyncContextManager[Command]:
+        """Run a command beside a container's processes. Raises as `CommandRuntime.command`."""
+        container = self._running.get(invocation.directory)
+        if container is None or not container.is_running:
+            raise BadRequest("the container does not run")
+        return run_command(invocation, container.process)
 
     async def adopt(self, directory: Path) -> ProcessContainer | None:
         """Find the container again by its record."""

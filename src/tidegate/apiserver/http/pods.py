@@ -1,0 +1,77 @@
+"""What the subresources of a pod that lead to its node have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tidegate.apiserver.api import Api
+from tidegate.apiserver.http.paths import ResourcePath
+from tidegate.apiserver.refusals import not_found
+from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.requests import RequestContext
+from tidegate.apiserver.values import section
+from tidegate.kube.errors import BadRequest, MethodNotAllowed
+from tidegate.kube.objects import Key, Object
+
+
+def pod_at(
+    api: Api,
+    context: RequestContext,
+    spec: KindSpec,
+    target: ResourcePath,
+    verb: str,
+    *,
+    verbs: Collection[str],
+) -> Object:
+    """The pod whose subresource is asked for.
+
+    Raises:
+        MethodNotAllowed: the subresource has no such verb.
+        Forbidden: not by this user.
+        NotFound: there is no such pod.
+    """
+    if verb not in verbs:
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    api.authorize(
+        context,
+        verb,
+        spec,
+        subresource=target.subresource,
+        namespace=target.namespace,
+        name=target.name,
+    )
+    pod = api.store.get(spec.bucket, Key(target.namespace, target.name))
+    if pod is None:
+        raise not_found(spec.resource, target.name)
+    return pod.object
+
+
+def pod_on_node(
+    api: Api, context: RequestContext, spec: KindSpec, target: ResourcePath, verb: str
+) -> Object:
+    """The pod to connect to, which a node must have. Raises as `pod_at`, and BadRequest."""
+    pod = pod_at(api, context, spec, target, verb, verbs=("get", "create"))
+    if not section(pod, "spec").get("nodeName"):
+        raise BadRequest(f"pod {target.name} does not have a host assigned")
+    return pod
+
+
+def container_named(pod: Object, asked: str) -> str:
+    """The container asked for, or the pod's only one.
+
+    Raises:
+        BadRequest: there is none of that name, or several and none is named.
+    """
+    spec: Object = pod.get("spec") or {}
+    containers = [str(c["name"]) for c in spec.get("containers") or ()]
+    everyone = [str(c["name"]) for c in spec.get("initContainers") or ()] + containers
+    name = pod["metadata"]["name"]
+    if asked:
+        if asked not in everyone:
+            raise BadRequest(f"container {asked} is not valid for pod {name}")
+        return asked
+    if len(containers) == 1:
+        return containers[0]
+    raise BadRequest(
+        f"a container name must be specified for pod {name}, choose one of: [{' '.join(everyone)}]"
+    )

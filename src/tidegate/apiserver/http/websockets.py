@@ -1,0 +1,105 @@
+"""WebSockets, over which kubectl speaks with containers: from uvicorn's protocol to one object.
+
+Until it is accepted, a WebSocket is a GET like any other and is refused like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from tidegate.apiserver.http.exchange import (
+    ClientGoneError,
+    Exchange,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
+from tidegate.apiserver.http.protocol import Subject, peer
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+# What may wait here while its reader is slow. Reading ahead is what notices that the client left.
+_MAX_WAITING_BYTES = 4 * 1024 * 1024
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """One connection that has become a WebSocket; the certificate goes with it."""
+
+    _subject: Subject | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._subject = peer(transport.get_extra_info("ssl_object"))
+
+    async def run_asgi(self) -> None:
+        cast("dict[str, Any]", self.scope)["client_subject"] = self._subject
+        await super().run_asgi()
+
+
+class WebSocket:
+    """One WebSocket of binary messages.
+
+    Attributes:
+        offered: the subprotocols the client speaks, its favourite first.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.offered: tuple[str, ...] = tuple(scope["subprotocols"])
+        self._receive = receive
+        self._send = send
+        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._waiting_bytes = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def accept(self, subprotocol: str) -> None:
+        """Open it; `read` must run from then on."""
+        await self._receive()  # the handshake
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def read(self) -> None:
+        """Take in messages for `receive` until the client goes."""
+        while True:
+            await self._room.wait()
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                self._messages.put_nowait(None)
+                return
+            data: bytes = message.get("bytes") or str(message.get("text") or "").encode()
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes > _MAX_WAITING_BYTES:
+                self._room.clear()
+            self._messages.put_nowait(data)
+
+    async def receive(self) -> bytes | None:
+        """The next message, None when the client has gone."""
+        data = await self._messages.get()
+        self._waiting_bytes -= len(data or b"")
+        if self._waiting_bytes <= _MAX_WAITING_BYTES:
+            self._room.set()
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Send a message; waits while the client is slow. Nothing happens when it has gone."""
+        try:
+            await self._send({"type": "websocket.send", "bytes": data})
+        except OSError as error:
+            raise ClientGoneError from error
+
+    async def close(self) -> None:
+        """Say goodbye."""
+        await self._send({"type": "websocket.close", "code": 1000})
+
+
+def exchange_of(scope: Scope, receive: Receive, send: Send) -> Exchange:
+    """The handshake as the HTTP request it is, refused by an HTTP response."""
+
+    async def send_response(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    request = {**scope, "type": "http", "method": "GET"}
+    socket = WebSocket(scope, receive, send)
+    return Exchange(request, receive, send_response, socket=socket)
