@@ -13,8 +13,8 @@ from starlette.requests import HTTPConnection
 from tests.console.browser import browser
 from tests.console.world import World, running_console
 from tidegate.console.access import Guard, load_or_make_token
-from tidegate.console.server import listen
 from tidegate.kube.errors import UserError
+from tidegate.web.server import listen
 
 
 @pytest.fixture
@@ -147,10 +147,15 @@ def test_a_token_that_can_be_guessed_is_refused(tmp_path: Path, content: str) ->
 
 
 def test_a_busy_port_is_named() -> None:
-    taken = listen("127.0.0.1", 0)
+    taken = listen("127.0.0.1", 0, purpose="the console", option="--console-port")
     try:
         with pytest.raises(UserError, match="--console-port"):
-            listen("127.0.0.1", taken.getsockname()[1])
+            listen(
+                "127.0.0.1",
+                taken.getsockname()[1],
+                purpose="the console",
+                option="--console-port",
+            )
     finally:
         taken.close()
 

@@ -130,7 +130,7 @@ class Platform:
 def free_ports(count: int) -> list[int]:
     """Distinct ports that were free a moment ago, below the range of outgoing connections."""
     ports: list[int] = []
-    for candidate in range(10_000 + os.getpid() % 5000 * 2, 30_000):
+    for candidate in range(10_000 + os.getpid() % 1000 * 9, 20_000):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", candidate))
             ports.append(candidate)

@@ -25,7 +25,7 @@ from tidegate.apiserver.http.exec import CommandSource, PodCommands
 from tidegate.apiserver.http.fairness import Fairness
 from tidegate.apiserver.http.pages import Pages
 from tidegate.apiserver.http.rest import ResourceHandler
-from tidegate.apiserver.http.server import HttpServer, bind, tls_context
+from tidegate.apiserver.http.server import GRACE_SECONDS, configuration, tls_context
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.subresources import AccountTokens, LogSource, PodLogs
 from tidegate.apiserver.kubeconfig import write_kubeconfig
@@ -39,6 +39,7 @@ from tidegate.kube.controller import Context
 from tidegate.kube.informer import Informers
 from tidegate.kube.objects import is_condition_true, is_deleting
 from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
+from tidegate.web.server import HttpServer, listen
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,9 @@ class ApiServer:
         self._clock = clock
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._pki = self._ensure_pki()
-        self._listener = bind(settings.bind, settings.port)
+        self._listener = listen(
+            settings.bind, settings.port, purpose="the API", option="--api-port"
+        )
         self.port = int(self._listener.getsockname()[1])
         host = f"[{settings.address}]" if ":" in settings.address else settings.address
         self.url = f"https://{host}:{self.port}"
@@ -126,7 +129,10 @@ class ApiServer:
         self._commands = PodCommands(self.api, self._streams)
         self._tls = tls_context(self._pki.server, str(self._pki.authority.certificate))
         self._http = HttpServer(
-            self._application(), self._listener, self._tls, on_stop=self._streams.stop
+            configuration(self._application(), self._tls),
+            self._listener,
+            on_stop=self._streams.stop,
+            grace=GRACE_SECONDS,
         )
 
     async def run(self) -> None:

@@ -9,10 +9,11 @@ from tidegate.console.catalog import Catalog
 from tidegate.console.pages import Pages
 from tidegate.console.presenter import Presenter
 from tidegate.console.pulse import Pulse
-from tidegate.console.server import HttpServer, listen
+from tidegate.console.server import GRACE_SECONDS, configuration
 from tidegate.console.settings import ConsoleSettings, LogReader, UsageSource
 from tidegate.kube.controller import Context
 from tidegate.observability.assembly import Observability
+from tidegate.web.server import HttpServer, listen
 
 __all__ = ["Console", "ConsoleSettings", "build"]
 
@@ -30,7 +31,9 @@ class Console:
         logs: LogReader,
     ) -> None:
         self._token = load_or_make_token(settings.token_file)
-        self._listener = listen(settings.bind, settings.port)
+        self._listener = listen(
+            settings.bind, settings.port, purpose="the console", option="--console-port"
+        )
         self._host = settings.bind
         self.port: int = self._listener.getsockname()[1]
         self._pulse = Pulse(context.clock)
@@ -44,7 +47,12 @@ class Console:
             logs=logs,
             pulse=self._pulse,
         )
-        self._server = HttpServer(pages.app, self._listener, on_stop=self._pulse.close)
+        self._server = HttpServer(
+            configuration(pages.app),
+            self._listener,
+            on_stop=self._pulse.close,
+            grace=GRACE_SECONDS,
+        )
 
     @property
     def url(self) -> str:
