@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo stop test lint format bench lock train-tiny eval-tiny clean
+.PHONY: help install demo stop test torture lint format bench lock train-tiny eval-tiny clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -29,6 +29,10 @@ test: $(STAMP) ## Run every test, end to end ones too
 	$(BIN)/pytest
 	$(MAKE) --no-print-directory -C images/stable-diffusion test
 	$(MAKE) --no-print-directory -C images/portal test
+
+torture: $(STAMP) ## Break everything at random under load for an hour (TORTURE_SECONDS)
+	@scripts/install-test-tools
+	TORTURE_SECONDS=$(or $(TORTURE_SECONDS),3600) $(BIN)/pytest tests/torture
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/ruff check .

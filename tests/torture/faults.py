@@ -1,0 +1,171 @@
+"""What goes wrong in a torture: crowds that swell and vanish, kills, updates; drawn by a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.e2e.platform import Platform, knative_service
+from tests.torture.clients import Crowd
+from tests.torture.judge import Fault
+from tidegate.gateway.haproxy import paths
+
+_CROWDS = (0, 1, 3, 6, 12, 24, 40)
+# The first round has each of them; later ones are drawn with these weights.
+_KINDS = {"crowd": 8, "pod": 5, "revision": 3, "proxy": 1, "control plane": 1}
+# Beyond the stable window and the grace period: long enough for zero pods.
+QUIET_SECONDS = 9.0
+MOST_CLIENTS = max(_CROWDS)
+
+
+class Faults:
+    """Does one thing after the other until told to end.
+
+    Args:
+        platform: the one that suffers.
+        reports: directory of the pods' reports; pods are found by them.
+        crowds: by service.
+        limits: containerConcurrency by service.
+        seed: of everything drawn.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        reports: Path,
+        crowds: Mapping[str, Crowd],
+        limits: Mapping[str, int],
+        *,
+        seed: str,
+    ) -> None:
+        self._platform = platform
+        self._reports = reports
+        self._crowds = crowds
+        self._limits = limits
+        self._chance = random.Random(seed)
+        self._versions = dict.fromkeys(limits, 1)
+        self.done: list[Fault] = []
+        self.proxy_back: list[float] = []
+
+    async def run(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        first = list(_KINDS)
+        self._chance.shuffle(first)
+        while time.monotonic() < end:
+            drawn = self._chance.choices(list(_KINDS), list(_KINDS.values()))[0]
+            await self._do(first.pop() if first else drawn)
+            await asyncio.sleep(self._chance.uniform(0.2, 2.5))
+
+    async def _do(self, kind: str) -> None:
+        service = self._chance.choice(list(self._crowds))
+        if kind == "crowd":
+            await self._resize(service)
+        elif kind == "pod":
+            self._kill_pod(service)
+        elif kind == "revision":
+            await self._update(service)
+        elif kind == "proxy":
+            await self._kill_proxy()
+        else:
+            await self._kill_control_plane()
+
+    async def _resize(self, service: str) -> None:
+        number = self._chance.choice(_CROWDS)
+        await self._crowds[service].resize(number)
+        if number == 0:
+            await asyncio.sleep(QUIET_SECONDS)
+            await self._crowds[service].resize(self._chance.choice(_CROWDS[1:]))
+
+    def _kill_pod(self, service: str) -> None:
+        reports = [path for path in self._reports.glob(f"{service}-*") if _holds(path)]
+        if not reports:
+            return
+        victim = self._chance.choice(sorted(reports))
+        descriptor = os.pidfd_open(_pid(victim))
+        try:
+            # Looked at again: a number that a pod had may be another program's by now.
+            if _holds(victim):
+                self.done.append(Fault("pod", time.monotonic(), service, victim.name))
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        finally:
+            os.close(descriptor)
+
+    async def _update(self, service: str) -> None:
+        self._versions[service] += 1
+        traffic = None
+        if self._chance.random() < 0.5:
+            known = await asyncio.to_thread(self._platform.get, f"ksvc/{service}")
+            percent = self._chance.choice((0, 20, 50, 80))
+            traffic = [
+                {
+                    "revisionName": known["status"]["latestReadyRevisionName"],
+                    "percent": 100 - percent,
+                },
+                {"latestRevision": True, "percent": percent},
+            ]
+        self.done.append(Fault("revision", time.monotonic(), service))
+        await asyncio.to_thread(self.deploy, service, traffic)
+
+    def deploy(self, service: str, traffic: list[dict] | None = None) -> None:
+        annotations = {"max-scale": "4", "target-utilization-percentage": "100"}
+        self._platform.apply(
+            knative_service(
+                service,
+                image="witness",
+                annotations={f"autoscaling.knative.dev/{k}": v for k, v in annotations.items()},
+                env={
+                    "REPORT_DIR": str(self._reports),
+                    "VERSION": str(self._versions[service]),
+                },
+                concurrency=self._limits[service],
+                traffic=traffic,
+            )
+        )
+
+    async def _kill_proxy(self) -> None:
+        file = paths.prepare(self._platform.data_dir).pid_file
+        began = time.monotonic()
+        self.done.append(Fault("proxy", began))
+        os.kill(int(file.read_text().split()[0]), signal.SIGKILL)
+        while not await self._answers():  # noqa: ASYNC110 - nobody tells when it listens
+            await asyncio.sleep(0.005)
+        self.proxy_back.append(time.monotonic() - began)
+
+    async def _answers(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._platform.gateway_port)
+        except OSError:
+            return False
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nHost: nobody\r\n\r\n")
+            return (await reader.readline()).startswith(b"HTTP/1.1 404")
+        except OSError:
+            return False
+        finally:
+            writer.close()
+
+    async def _kill_control_plane(self) -> None:
+        self.done.append(Fault("control plane", time.monotonic()))
+        await asyncio.to_thread(self._platform.kill_control_plane)
+        await asyncio.sleep(self._chance.uniform(0, 2))
+        if self._chance.random() < 0.5:
+            self._kill_pod(self._chance.choice(list(self._crowds)))
+        await asyncio.to_thread(self._platform.up)
+
+
+def _pid(report: Path) -> int:
+    return int(report.name.rpartition(".")[2])
+
+
+def _holds(report: Path) -> bool:
+    """Whether the process that wrote this report lives: it has the file open."""
+    try:
+        opened = [path.readlink() for path in Path(f"/proc/{_pid(report)}/fd").iterdir()]
+    except OSError:
+        return False
+    return report in opened

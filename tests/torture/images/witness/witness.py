@@ -1,0 +1,88 @@
+"""A pod that bears witness: each request's beginning and end go to a file that outlives it.
+
+`GET /work?ms=MILLISECONDS` with `X-Request-Id` answers with the id, the milliseconds and the pod.
+The file `<REPORT_DIR>/<pod>.<pid>` has a line `S <id> <at once> <monotonic seconds>` when a request
+has begun and `E <id> <monotonic seconds>` when its work is done; a file whose requests have no end
+is that of a pod that was killed. The work goes on, like most programs', when the client has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from urllib.parse import parse_qs, urlsplit
+
+
+class Witness:
+    """Counts the requests at work in this process."""
+
+    def __init__(self, directory: str, pod: str) -> None:
+        self._pod = pod
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._file = os.open(f"{directory}/{pod}.{os.getpid()}", flags, 0o600)
+        self._at_once = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def _note(self, line: str) -> None:
+        # One write for each line: nothing is lost when the process is killed.
+        os.write(self._file, line.encode())
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                writer.write(await self._work(head))
+                self._leave()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+    async def _work(self, head: str) -> bytes:
+        first, *lines = head.split("\r\n")
+        target = urlsplit(first.split()[1])
+        if target.path != "/work":
+            self._enter()
+            return _answer(f"{self._pod}\n")
+        fields = (line.partition(":") for line in lines)
+        number = next(value.strip() for name, _, value in fields if name.lower() == "x-request-id")
+        milliseconds = int(parse_qs(target.query)["ms"][0])
+        self._enter()
+        self._note(f"S {number} {self._at_once} {time.monotonic():.6f}\n")
+        await asyncio.sleep(milliseconds / 1000)
+        self._note(f"E {number} {time.monotonic():.6f}\n")
+        return _answer(f"{number} {milliseconds} {self._pod}\n")
+
+    def _enter(self) -> None:
+        self._at_once += 1
+        self._idle.clear()
+
+    def _leave(self) -> None:
+        self._at_once -= 1
+        if not self._at_once:
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        await self._idle.wait()
+
+
+def _answer(text: str) -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+async def main() -> None:
+    witness = Witness(os.environ["REPORT_DIR"], os.environ["HOSTNAME"])
+    ends = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ends.set)
+    server = await asyncio.start_server(witness.serve, "127.0.0.1", int(os.environ["PORT"]))
+    print("witness: ready", flush=True)
+    await ends.wait()
+    server.close()
+    await witness.wait_idle()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
