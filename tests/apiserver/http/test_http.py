@@ -490,3 +490,25 @@ async def test_changes_are_audited(face: Face) -> None:
     text = await asyncio.to_thread((face.directory / "audit.log").read_text)
     (entry,) = [orjson.loads(line) for line in text.splitlines()]
     assert (entry["user"], entry["verb"], entry["code"]) == ("tidegate-admin", "create", 201)
+
+
+async def test_times_come_back_in_one_form(face: Face) -> None:
+    admin = face.http()
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    spec = {
+        "acquireTime": "2026-01-02T05:04:05+02:00",
+        "renewTime": "2026-01-02T03:04:05.123456789Z",
+    }
+    made = (await admin.post(leases, json={"metadata": {"name": "l"}, "spec": spec})).json()
+    assert made["spec"] == {
+        "acquireTime": "2026-01-02T03:04:05.000000Z",
+        "renewTime": "2026-01-02T03:04:05.123456Z",
+    }
+    written = made["metadata"]["creationTimestamp"].replace("Z", "+00:00")
+    made["metadata"]["creationTimestamp"] = written
+    replaced = await admin.put(f"{leases}/l", json=made)
+    assert replaced.status_code == 200, replaced.text
+    assert replaced.json()["metadata"]["creationTimestamp"] == written.replace("+00:00", "Z")
+    made["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    refused = await admin.put(f"{leases}/l", json=made)
+    assert refused.status_code in (409, 422)

@@ -17,7 +17,7 @@ from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.schemas.builtin import OBJECT_META, reference
 from tidegate.apiserver.registry.spec import KindSpec, Schema
 from tidegate.apiserver.requests import FieldValidation, RequestContext
-from tidegate.kube.clock import parse_rfc3339
+from tidegate.kube.clock import parse_rfc3339, rfc3339, rfc3339_micro
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object
 
@@ -269,15 +269,20 @@ def _quantity(value: Any, path: Path, report: Report) -> Any:
     return text
 
 
-def _time(value: Any, path: Path, report: Report) -> Any:
-    if not isinstance(value, str):
-        report.add_wrong(path, value, "string")
-        return value
-    try:
-        parse_rfc3339(value)
-    except ValueError:
-        report.add_wrong(path, value, "time", "must be a time as in RFC 3339")
-    return value
+def _time(form: Callable[[float], str]) -> Check:
+    """Times in any zone, kept in Kubernetes' own form."""
+
+    def check(value: Any, path: Path, report: Report) -> Any:
+        if not isinstance(value, str):
+            report.add_wrong(path, value, "string")
+            return value
+        try:
+            return form(parse_rfc3339(value))
+        except (ValueError, OverflowError):
+            report.add_wrong(path, value, "time", "must be a time as in RFC 3339")
+            return value
+
+    return check
 
 
 def _bytes(value: Any, path: Path, report: Report) -> Any:
@@ -292,8 +297,8 @@ def _bytes(value: Any, path: Path, report: Report) -> Any:
 
 
 _SPECIAL: dict[str, Check] = {
-    "Time": _time,
-    "MicroTime": _time,
+    "Time": _time(rfc3339),
+    "MicroTime": _time(rfc3339_micro),
     "Quantity": _quantity,
     "IntOrString": _int_or_string,
 }
