@@ -8,6 +8,7 @@ from collections import Counter
 
 from tests.gateway.pods import CountingPod
 from tests.gateway.world import World
+from tidegate.kube.objects import Key
 
 
 class Load:
@@ -86,3 +87,20 @@ async def _next(world: World, name: str) -> CountingPod:
     pod = await world.pod("sd-00001", name)
     await world.in_rotation("sd-00001", 1)
     return pod
+
+
+async def test_what_waits_for_a_revision_that_lost_its_route_is_served(world: World) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    await world.revision("sd-00002", limit=1)
+    await world.pod("sd-00002", "sd-new")
+    waiting = [await world.send("sd", f"/work?ms=60&n={n}") for n in range(6)]
+    await world.demand("sd-00001", in_flight=1, queued=5)
+
+    await world.route("sd", {"sd-00002": 100})
+    answers = await asyncio.gather(*(request.answer(timeout=5) for request in waiting))
+
+    assert [answer.status for answer in answers] == [200] * 6
+    assert len(pod.seen) == 6
+    assert (await world.fetch("sd")).pod == "sd-new"
+    plane = world.gateway._plane
+    await world.api.eventually(lambda: plane.slots.of(Key("default", "sd-00001")) is None)

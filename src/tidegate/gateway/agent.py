@@ -285,8 +285,10 @@ class Agent:
 
     def _apply_revision(self, key: Key) -> None:
         obj = self._revisions.get(key.name, key.namespace)
-        if obj is None or key not in self._users:
-            return
+        if obj is not None and key in self._users:
+            self._place(key, obj)
+
+    def _place(self, key: Key, obj: Object) -> None:
         revision = reading.revision_of(
             obj, affinity=self._affinity(key), max_queued=self._max_queued
         )
@@ -308,9 +310,14 @@ class Agent:
         self._sampler.watch(slot, revision.limit)
 
     async def _withdraw(self, key: Key) -> None:
-        """Empty the slot of a revision that gets no new requests."""
+        """Empty the slot of a revision that gets no new requests, once it has served the rest."""
         slot = self._plane.slots.of(key)
         if slot is None:
+            return
+        obj = self._revisions.get(key.name, key.namespace)
+        if obj is not None and await self._plane.requests_at(slot):
+            self._place(key, obj)
+            self._reap.set()
             return
         self._plane.clear(key)
         await self._plane.flush()

@@ -209,14 +209,18 @@ class DataPlane:
             return True
         if self.servers.get(slot) or self.stages_of(slot):
             return False
-        rows = state.parse_stat(await self.admin.read(f"show stat {slot} 2 -1"))
-        if any(row.current for row in rows):
+        if await self.requests_at(slot):
             return False
         if slot in self._revisions:
             self._pending.append(f"del map {self.paths.revisions_map} {slot}")
             del self._revisions[slot]
         self.slots.release(revision)
         return True
+
+    async def requests_at(self, slot: str) -> int:
+        """Requests in a slot: in flight, queued and held."""
+        rows = state.parse_stat(await self.admin.read(f"show stat {slot} 2 -1"))
+        return sum(row.current for row in rows)
 
     @property
     def has_leaving(self) -> bool:
