@@ -276,3 +276,21 @@ def test_a_transparent_picture_is_read_as_on_white(client: Client) -> None:
     white = client.post("img2img", {**fields, "init_images": [png_text(color="white")]}).json()
     difference = ImageChops.difference(opened(clear["images"][0]), opened(white["images"][0]))
     assert difference.getbbox() is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "more", "less"),
+    [("a red heart", 0, 1), ("green heart", 1, 0), ("a blue heart", 2, 0), ("red apple", 0, 2)],
+)
+def test_words_are_heeded(client: Client, prompt: str, more: int, less: int) -> None:
+    for seed in range(3):
+        picture = client.picture(prompt, seed=seed, width=128, height=128)
+        middle = np.asarray(picture, dtype=float)[44:84, 44:84].mean((0, 1))
+        assert middle[more] > middle[less] + 40
+
+
+@pytest.mark.parametrize(("ground", "darkest", "lightest"), [("black", 0, 90), ("white", 225, 255)])
+def test_the_ground_is_heeded(client: Client, ground: str, darkest: int, lightest: int) -> None:
+    picture = client.picture(f"pizza on a {ground} background", seed=1, width=128, height=128)
+    corner = np.asarray(picture, dtype=float)[:10, :10].mean()
+    assert darkest <= corner <= lightest

@@ -1,7 +1,6 @@
-"""Train the autoencoder on the rendered pictures; `--decoder-only` goes on with a fixed encoder.
+"""Train the autoencoder on the rendered pictures, then write the latents of all of them.
 
-The decoder may be improved at any later time: the latents the diffusion model learns stay as they
-are. Noise on the latents during training makes the decoder bear the diffusion model's errors.
+Noise on the latents during training makes the decoder bear the diffusion model's errors.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def crops(pictures: np.ndarray, rng: np.random.Generator, batch: int, side: int)
         # Multiples of 4, as the borders of the patches lie in whole pictures.
         y, x = 4 * rng.integers(limit // 4 + 1, size=2)
         taken[row] = pictures[index, y : y + side, x : x + side]
-    return torch.from_numpy(taken).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return tensor_of(taken)
 
 
 def edges(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,34 +49,15 @@ def train(options: argparse.Namespace) -> None:
     rng = np.random.default_rng(options.seed)
     pictures = np.load(HERE / "data" / "pictures.npy", mmap_mode="r")
     model = Autoencoder().to(memory_format=torch.channels_last)
-    if options.resume or options.encode_only or options.decoder_only:
-        model.load_state_dict(torch.load(CHECKPOINT)["model"])
-    parameters = model.decoder.parameters() if options.decoder_only else model.parameters()
-    optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01
+    )
     started, step, average = time.monotonic(), 0, None
-    while (
-        not options.encode_only
-        and (spent := (time.monotonic() - started) / (60 * options.minutes)) < 1
-    ):
+    while (part := (time.monotonic() - started) / (60 * options.minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = (
-                options.rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * spent))
-            )
-        picture = crops(pictures, rng, options.batch, options.crop).to(
-            memory_format=torch.channels_last
-        )
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            if options.decoder_only:
-                with torch.no_grad():
-                    latents = model.encode(picture)
-            else:
-                latents = model.encode(picture)
-            noisy = latents + LATENT_NOISE * torch.randn_like(latents)
-            made = model.decode(noisy)
-        loss = (
-            reconstruction_loss(made.float(), picture)
-            + LATENT_DECAY * latents.float().square().mean()
-        )
+            warm = min(1, (step + 1) / 100)
+            group["lr"] = options.rate * warm * (0.5 + 0.5 * math.cos(math.pi * part))
+        loss = loss_of(model, crops(pictures, rng, options.batch, options.crop))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -86,11 +66,19 @@ def train(options: argparse.Namespace) -> None:
         step += 1
         if step % 100 == 0:
             print(f"step {step} loss {average:.4f} {time.monotonic() - started:.0f}s", flush=True)
-    if not options.decoder_only and not options.encode_only:
-        measure(model, pictures, rng)
+    measure(model, pictures, rng)
     CHECKPOINT.parent.mkdir(exist_ok=True)
     torch.save({"model": model.state_dict(), "steps": step}, CHECKPOINT)
-    encode_all(model, pictures, latents_too=not options.decoder_only)
+    encode_all(model, pictures)
+
+
+def loss_of(model: Autoencoder, picture: Tensor) -> Tensor:
+    picture = picture.to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        latents = model.encode(picture)
+        made = model.decode(latents + LATENT_NOISE * torch.randn_like(latents))
+    size = latents.float().square().mean()
+    return reconstruction_loss(made.float(), picture) + LATENT_DECAY * size
 
 
 @torch.no_grad()
@@ -102,20 +90,21 @@ def measure(model: Autoencoder, pictures: np.ndarray, rng: np.random.Generator) 
 
 
 @torch.no_grad()
-def encode_all(model: Autoencoder, pictures: np.ndarray, *, latents_too: bool) -> None:
-    """Report the error on whole pictures and write all latents, float16."""
-    sample = (
-        torch.from_numpy(np.array(pictures[:: len(pictures) // 200])).permute(0, 3, 1, 2) / 127.5
-        - 1
-    )
+def encode_all(model: Autoencoder, pictures: np.ndarray) -> None:
+    """Report the error on whole pictures and write the latents of all, float16."""
+    sample = tensor_of(pictures[:: len(pictures) // 200])
     error = (model.decode(model.encode(sample)).clamp(-1, 1) - sample).square().mean().item()
     print(f"PSNR {10 * math.log10(4 / error):.2f} dB on {len(sample)} pictures")
-    if latents_too:
-        parts = []
-        for start in range(0, len(pictures), 256):
-            part = torch.from_numpy(np.array(pictures[start : start + 256])).permute(0, 3, 1, 2)
-            parts.append(model.encode(part / 127.5 - 1).half().numpy())
-        np.save(HERE / "data" / "latents.npy", np.concatenate(parts))
+    parts = [
+        model.encode(tensor_of(pictures[start : start + 256])).half().numpy()
+        for start in range(0, len(pictures), 256)
+    ]
+    np.save(HERE / "data" / "latents.npy", np.concatenate(parts))
+
+
+def tensor_of(pictures: np.ndarray) -> Tensor:
+    """Bytes, (n, h, w, 3), to numbers from -1 to 1, (n, 3, h, w)."""
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
 def main() -> None:
@@ -126,9 +115,6 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--decoder-only", action="store_true")
-    parser.add_argument("--encode-only", action="store_true", help="only write the latents anew")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options)
