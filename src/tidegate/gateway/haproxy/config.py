@@ -57,6 +57,7 @@ class Config:
         prefix: of the names of the sockets between the stages.
         park_lua: the text of the park's program.
         limited, unlimited, stages: the pools.
+        bind, port: where clients connect.
     """
 
     text: str
@@ -66,6 +67,8 @@ class Config:
     limited: tuple[str, ...]
     unlimited: tuple[str, ...]
     stages: tuple[str, ...]
+    bind: str
+    port: int
 
 
 def limits(settings: GatewaySettings, *, open_files: int | None = None) -> Limits:
@@ -121,7 +124,9 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     draft = compiled.render(identity="", **values)
     identity = "tidegate-" + hashlib.sha256((draft + park_lua).encode()).hexdigest()[:16]
     text = compiled.render(identity=identity, **values)
-    return Config(text, identity, prefix, park_lua, limited, unlimited, stages)
+    return Config(
+        text, identity, prefix, park_lua, limited, unlimited, stages, settings.bind, settings.port
+    )
 
 
 def write(config: Config, paths: Paths) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import select
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -81,8 +83,9 @@ class Process:
         """Start a fresh HAProxy.
 
         Raises:
-            UserError: it refuses to start (a busy port, for one).
+            UserError: the port is taken, or HAProxy refuses to start.
         """
+        await asyncio.to_thread(_check_port, self._config.bind, self._config.port)
         program = await asyncio.to_thread(binary.find)
         await asyncio.to_thread(configuration.write, self._config, self._paths)
         self._paths.pid_file.unlink(missing_ok=True)
@@ -154,6 +157,26 @@ class Process:
     def release(self) -> None:
         """Let go of the process without ending it."""
         self._forget()
+
+
+def _check_port(bind: str, port: int) -> None:
+    """HAProxy would say it too, but in its own words.
+
+    Raises:
+        UserError: nobody can listen there now.
+    """
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            remedy = "choose another with --gateway-port"
+            if error.errno == errno.EADDRINUSE:
+                remedy += ", or stop what uses it"
+            raise UserError(
+                f"cannot listen on {bind}:{port} for the gateway: {error.strerror}; {remedy}"
+            ) from error
 
 
 def _read_pid(path: Path) -> int:
