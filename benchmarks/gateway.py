@@ -1,10 +1,11 @@
-"""Requests per second through the gateway, against the same HAProxy with a static configuration.
+"""Requests per second through the gateway, against static HAProxy and nginx in front of the same.
 
     python -m benchmarks.gateway [--seconds 4] [--rounds 3] [--connections 64]
 
 The load is `wrk`'s (installed with apt when it is missing and we may); the pods are one HAProxy
-that answers by itself. Cases take turns, so that a busy machine is equally bad for all; the
-table has medians, and the ratios are medians of the ratios within a round.
+that answers by itself; nginx is left out where there is none. Cases take turns, so that a busy
+machine is equally bad for all; the table has medians, and the ratios are medians of the ratios
+within a round.
 """
 
 from __future__ import annotations
@@ -45,6 +46,35 @@ defaults
     timeout client 60s
     timeout server 60s
 """
+_NGINX = """
+worker_processes {threads};
+daemon off;
+pid {directory}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 2000; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    upstream pods {{
+{servers}
+        keepalive 64;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        keepalive_requests 1000000000;
+        location / {{
+            proxy_pass http://pods;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+        }}
+    }}
+}}
+"""
 _PODS = 4
 
 
@@ -76,16 +106,20 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as directory:
         pods = [_free_port() for _ in range(_PODS)]
-        static = _free_port()
+        static, nginx = _free_port(), _free_port()
         with (
             _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)),
             _haproxy(Path(directory) / "static.cfg", _static_config(static, pods, threads)),
+            _nginx(Path(directory), nginx, pods, threads) as has_nginx,
         ):
-            asyncio.run(_through_gateway(Path(directory), pods, static, wrk, options))
+            proxies = [Case("static HAProxy", static, "localhost")]
+            if has_nginx:
+                proxies.append(Case("nginx", nginx, "localhost"))
+            asyncio.run(_through_gateway(Path(directory), pods, proxies, wrk, options))
 
 
 async def _through_gateway(
-    directory: Path, pods: list[int], static: int, wrk: str, options: argparse.Namespace
+    directory: Path, pods: list[int], proxies: list[Case], wrk: str, options: argparse.Namespace
 ) -> None:
     settings = GatewaySettings(data_dir=directory, port=_free_port())
     plane = DataPlane(settings)
@@ -104,7 +138,7 @@ async def _through_gateway(
         await plane.flush()
         cases = [
             Case("pods, without a proxy", pods[0], "localhost"),
-            Case("static HAProxy", static, "localhost"),
+            *proxies,
             Case("gateway, no limit", settings.port, "unlimited.localhost"),
             Case("gateway, 90/10 split", settings.port, "split.localhost"),
             Case(
@@ -144,15 +178,22 @@ def _load(wrk: str, case: Case, options: argparse.Namespace) -> Result:
 
 def _print(cases: list[Case], rounds: list[list[Result]], memory: str) -> None:
     table = Table(title=f"median of {len(rounds)} rounds; HAProxy of the gateway: {memory}")
-    for column in ("", "requests/s", "of static", "p50 ms", "p99 ms"):
+    peers = [
+        number for number, case in enumerate(cases) if case.name in ("static HAProxy", "nginx")
+    ]
+    names = [f"of {cases[peer].name}" for peer in peers]
+    for column in ("", "requests/s", *names, "p50 ms", "p99 ms"):
         table.add_column(column, justify="right" if column else "left")
     for number, case in enumerate(cases):
         results = [results[number] for results in rounds]
-        ratio = statistics.median(results[number].rate / results[1].rate for results in rounds)
+        ratios = [
+            statistics.median(results[number].rate / results[peer].rate for results in rounds)
+            for peer in peers
+        ]
         table.add_row(
             case.name,
             f"{statistics.median(result.rate for result in results):,.0f}",
-            f"{ratio:.2f}",
+            *(f"{ratio:.2f}" for ratio in ratios),
             f"{statistics.median(result.p50 for result in results):.2f}",
             f"{statistics.median(result.p99 for result in results):.2f}",
         )
@@ -180,6 +221,25 @@ def _static_config(port: int, pods: list[int], threads: int) -> str:
         + f"frontend http\n    bind 127.0.0.1:{port}\n    default_backend pods\n"
         + f"backend pods\n{servers}\n"
     )
+
+
+@contextmanager
+def _nginx(directory: Path, port: int, pods: list[int], threads: int) -> Iterator[bool]:
+    """nginx as a proxy before the pods; yields False where there is none."""
+    program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    if program is None:
+        print("nginx is left out: it is not installed (Debian: apt-get install nginx-light)")
+        yield False
+        return
+    path = directory / "nginx.conf"
+    servers = "\n".join(f"        server 127.0.0.1:{pod};" for pod in pods)
+    path.write_text(_NGINX.format(threads=threads, directory=directory, servers=servers, port=port))
+    process = subprocess.Popen([program, "-p", directory, "-c", path], stderr=subprocess.DEVNULL)
+    try:
+        yield True
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager
