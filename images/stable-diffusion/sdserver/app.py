@@ -36,17 +36,26 @@ class PodHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._held += 1
+        held = True
         headers = (self._pod, (b"x-pod-requests", str(self._held).encode()))
+
+        def release() -> None:
+            nonlocal held
+            self._held -= held
+            held = False
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", []), *headers]}
+            elif not message.get("more_body"):
+                # Before the client can have the end of this answer and send its next request.
+                release()
             await send(message)
 
         try:
             await self._app(scope, receive, send_named)
         finally:
-            self._held -= 1
+            release()
 
 
 def build_app(

@@ -280,7 +280,7 @@ def test_a_transparent_picture_is_read_as_on_white(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "more", "less"),
-    [("a red heart", 0, 1), ("green heart", 1, 0), ("a blue heart", 2, 0), ("red apple", 0, 2)],
+    [("a red heart", 0, 1), ("green heart", 1, 2), ("a blue heart", 2, 0), ("red apple", 0, 2)],
 )
 def test_words_are_heeded(client: Client, prompt: str, more: int, less: int) -> None:
     for seed in range(3):
