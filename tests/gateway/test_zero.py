@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.gateway.world import World, running_gateway
 
 
@@ -24,6 +26,21 @@ async def test_a_request_waits_for_the_first_pod_and_is_told(world: World) -> No
     warm = await world.fetch("sd")
     assert warm.status == 200
     assert "tidegate-cold-start" not in warm.headers
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+async def test_a_pods_own_425_is_passed_on_and_sent_once(world: World, limit: int) -> None:
+    await world.revision("sd-00001", limit=limit)
+    await world.route("sd", {"sd-00001": 100})
+    cold = await world.send("sd", "/status?code=425&n=cold")
+    await world.demand("sd-00001", held=1)
+    pod = await world.pod("sd-00001", "sd-a")
+
+    answers = [await cold.answer(), await world.fetch("sd", "/status?code=425&n=warm")]
+
+    assert [answer.status for answer in answers] == [425, 425]
+    assert pod.seen == ["/status?code=425&n=cold", "/status?code=425&n=warm"]
+    assert not any("tidegate-too-early" in answer.headers for answer in answers)
 
 
 async def test_held_requests_go_on_in_the_order_in_which_they_came(world: World) -> None:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1 << 18
 _LONGEST_LINE = 1 << 16
 _KEPT = 100
-_FIELDS = 14
+_FIELDS = 13
 _NO_POD = frozenset(("<NOSRV>", "park", "-"))
 
 
@@ -170,23 +170,24 @@ def parse(line: bytes) -> AccessRecord | None:
 
 
 def _record(fields: list[str]) -> AccessRecord | None:
-    namespace, slash, name = fields[0].partition("/")
+    # The revision's entry in HAProxy's map begins with slot, namespace and name.
+    entry = fields[0].split("/", 3)
     try:
         pod, queued_ms, cold = _destination(fields)
         return AccessRecord(
-            revision=Key(namespace, name) if slash else None,
+            revision=Key(entry[1], entry[2]) if len(entry) > 2 else None,
             pod=pod,
             status=int(fields[2]),
             termination=fields[3],
             queued_ms=queued_ms,
-            service_ms=int(fields[6]),
-            total_ms=int(fields[7]),
+            service_ms=int(fields[5]),
+            total_ms=int(fields[6]),
             cold_start=float(cold or 0),
-            sent=int(fields[9]),
-            received=int(fields[10]),
-            method=fields[11],
-            path=fields[13],
-            request_id=_text(fields[12]),
+            sent=int(fields[8]),
+            received=int(fields[9]),
+            method=fields[10],
+            path=fields[12],
+            request_id=_text(fields[11]),
         )
     except ValueError:
         return None
@@ -198,7 +199,7 @@ def _text(field_: str) -> str:
 
 def _destination(fields: list[str]) -> tuple[str, int, str]:
     """Pod, milliseconds queued, seconds held; what was parked has them from further on."""
-    server, parked = fields[1], fields[8]
+    server, parked = fields[1], fields[7]
     if parked != "-":
         pod, queued_ms, cold = parked.split("|")
         return pod, int(queued_ms or -1), cold

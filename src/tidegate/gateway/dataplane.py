@@ -98,7 +98,7 @@ class DataPlane:
             found.setdefault(server.proxy, {})[server.name] = server
         self._reset(found)
         for slot, text in self._revisions.items():
-            namespace, name = text.split("/")[:2]
+            _, namespace, name = text.split("/")[:3]
             self.slots.restore(slot, Key(namespace, name))
 
     def _reset(self, found: dict[str, dict[str, ServerState]]) -> None:
@@ -140,7 +140,7 @@ class DataPlane:
             PoolExhaustedError: there is none left.
         """
         slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
-        text = _revision_entry(revision)
+        text = _revision_entry(slot, revision)
         if self._revisions.get(slot) != text:
             verb = "set" if slot in self._revisions else "add"
             self._pending.append(f"{verb} map {self.paths.revisions_map} {slot} {text}")
@@ -304,8 +304,9 @@ class DataPlane:
         self.process.release()
 
 
-def _revision_entry(revision: Revision) -> str:
+def _revision_entry(slot: str, revision: Revision) -> str:
     fields = [
+        slot,
         revision.key.namespace,
         revision.key.name,
         str(revision.timeout_ms),

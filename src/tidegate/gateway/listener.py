@@ -27,6 +27,10 @@ async def listening(path: Path, serve: Serve) -> AsyncGenerator[None]:
             writer.close()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not server.is_serving():
+            # It was accepted just before the end.
+            writer.close()
+            return
         task = asyncio.ensure_future(handle(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)

@@ -26,10 +26,7 @@ _STAGES = 3
 # How long a request stays bound to a pod that is busy for somebody who has left.
 _STAGE_QUEUE_MS = 25
 
-_UNAVAILABLE = (
-    "HTTP/1.1 425 Too Early\r\nTidegate-Unavailable: pod\r\nContent-Length: 0\r\n"
-    "Cache-Control: no-cache\r\n\r\n"
-)
+_UNAVAILABLE = "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\nCache-Control: no-cache\r\n\r\n"
 
 
 @dataclass(frozen=True)
