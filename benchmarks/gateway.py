@@ -5,7 +5,8 @@
 The load is `wrk`'s (installed with apt when it is missing and we may); the pods are one HAProxy
 that answers by itself; nginx is left out where there is none. Cases take turns, so that a busy
 machine is equally bad for all; the table has medians, and the ratios are medians of the ratios
-within a round.
+within a round. CPU is what the proxy takes of it per request, user and system: unlike requests
+per second it depends little on what else runs.
 """
 
 from __future__ import annotations
@@ -80,18 +81,20 @@ _PODS = 4
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table: where the load goes."""
+    """One line of the table: where the load goes, and the process that takes it."""
 
     name: str
     port: int
     host: str
+    pid: int
 
 
 @dataclass(frozen=True)
 class Result:
-    """Requests per second, and latencies in milliseconds."""
+    """Requests per second, microseconds of CPU per request, and latencies in milliseconds."""
 
     rate: float
+    cpu: float
     p50: float
     p99: float
 
@@ -108,18 +111,23 @@ def main() -> None:
         pods = [_free_port() for _ in range(_PODS)]
         static, nginx = _free_port(), _free_port()
         with (
-            _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)),
-            _haproxy(Path(directory) / "static.cfg", _static_config(static, pods, threads)),
-            _nginx(Path(directory), nginx, pods, threads) as has_nginx,
+            _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)) as pods_pid,
+            _haproxy(
+                Path(directory) / "static.cfg", _static_config(static, pods, threads)
+            ) as static_pid,
+            _nginx(Path(directory), nginx, pods, threads) as nginx_pid,
         ):
-            proxies = [Case("static HAProxy", static, "localhost")]
-            if has_nginx:
-                proxies.append(Case("nginx", nginx, "localhost"))
-            asyncio.run(_through_gateway(Path(directory), pods, proxies, wrk, options))
+            references = [
+                Case("pods, without a proxy", pods[0], "localhost", pods_pid),
+                Case("static HAProxy", static, "localhost", static_pid),
+            ]
+            if nginx_pid:
+                references.append(Case("nginx", nginx, "localhost", nginx_pid))
+            asyncio.run(_through_gateway(Path(directory), pods, references, wrk, options))
 
 
 async def _through_gateway(
-    directory: Path, pods: list[int], proxies: list[Case], wrk: str, options: argparse.Namespace
+    directory: Path, pods: list[int], references: list[Case], wrk: str, options: argparse.Namespace
 ) -> None:
     settings = GatewaySettings(data_dir=directory, port=_free_port())
     plane = DataPlane(settings)
@@ -136,15 +144,14 @@ async def _through_gateway(
         routes.append(HostRoute("split.localhost", "", split))
         plane.set_routes({}, entries(routes, plane.slots.of, name="bench"))
         await plane.flush()
-        cases = [
-            Case("pods, without a proxy", pods[0], "localhost"),
-            *proxies,
-            Case("gateway, no limit", settings.port, "unlimited.localhost"),
-            Case("gateway, 90/10 split", settings.port, "split.localhost"),
-            Case(
-                f"gateway, {_PODS} pods of concurrency {share}", settings.port, "limited.localhost"
-            ),
-            Case(f"gateway, {_PODS} pods of 1 at once", settings.port, "crowded.localhost"),
+        hosts = {
+            "gateway, no limit": "unlimited.localhost",
+            "gateway, 90/10 split": "split.localhost",
+            f"gateway, {_PODS} pods of concurrency {share}": "limited.localhost",
+            f"gateway, {_PODS} pods of 1 at once": "crowded.localhost",
+        }
+        cases = references + [
+            Case(name, settings.port, host, plane.process.pid) for name, host in hosts.items()
         ]
         rounds = [
             [await asyncio.to_thread(_load, wrk, case, options) for case in cases]
@@ -165,15 +172,30 @@ def _publish(plane: DataPlane, name: str, limit: int, pods: list[int]) -> None:
 def _load(wrk: str, case: Case, options: argparse.Namespace) -> Result:
     command = [wrk, "-t1", f"-c{options.connections}", f"-d{options.seconds}s", "--latency"]
     command += ["-H", f"Host: {case.host}", f"http://127.0.0.1:{case.port}/"]
+    before = _cpu_seconds(case.pid)
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    used = _cpu_seconds(case.pid) - before
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", shown)
     if errors:
         sys.exit(f"{case.name}: {errors[1]} requests failed")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", shown)
+    total = re.search(r"(\d+) requests in", shown)
     found = dict(re.findall(r"(50|99)%\s+([\d.]+(?:us|ms|s))", shown))
-    if rate is None or len(found) != 2:
+    if rate is None or total is None or len(found) != 2:
         sys.exit(f"wrk said what cannot be read:\n{shown}")
-    return Result(float(rate[1]), _milliseconds(found["50"]), _milliseconds(found["99"]))
+    p50, p99 = _milliseconds(found["50"]), _milliseconds(found["99"])
+    return Result(float(rate[1]), used * 1e6 / int(total[1]), p50, p99)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process and of its children (nginx has workers)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ticks = 0
+    for process in (str(pid), *children):
+        # utime and stime, proc_pid_stat(5); the name that stands before them may have spaces.
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _print(cases: list[Case], rounds: list[list[Result]], memory: str) -> None:
@@ -182,7 +204,7 @@ def _print(cases: list[Case], rounds: list[list[Result]], memory: str) -> None:
         number for number, case in enumerate(cases) if case.name in ("static HAProxy", "nginx")
     ]
     names = [f"of {cases[peer].name}" for peer in peers]
-    for column in ("", "requests/s", *names, "p50 ms", "p99 ms"):
+    for column in ("", "requests/s", *names, "CPU us", "p50 ms", "p99 ms"):
         table.add_column(column, justify="right" if column else "left")
     for number, case in enumerate(cases):
         results = [results[number] for results in rounds]
@@ -194,6 +216,7 @@ def _print(cases: list[Case], rounds: list[list[Result]], memory: str) -> None:
             case.name,
             f"{statistics.median(result.rate for result in results):,.0f}",
             *(f"{ratio:.2f}" for ratio in ratios),
+            f"{statistics.median(result.cpu for result in results):.1f}",
             f"{statistics.median(result.p50 for result in results):.2f}",
             f"{statistics.median(result.p99 for result in results):.2f}",
         )
@@ -224,30 +247,30 @@ def _static_config(port: int, pods: list[int], threads: int) -> str:
 
 
 @contextmanager
-def _nginx(directory: Path, port: int, pods: list[int], threads: int) -> Iterator[bool]:
-    """nginx as a proxy before the pods; yields False where there is none."""
+def _nginx(directory: Path, port: int, pods: list[int], threads: int) -> Iterator[int]:
+    """nginx as a proxy before the pods; yields its process number, 0 where there is none."""
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:
         print("nginx is left out: it is not installed (Debian: apt-get install nginx-light)")
-        yield False
+        yield 0
         return
     path = directory / "nginx.conf"
     servers = "\n".join(f"        server 127.0.0.1:{pod};" for pod in pods)
     path.write_text(_NGINX.format(threads=threads, directory=directory, servers=servers, port=port))
     process = subprocess.Popen([program, "-p", directory, "-c", path], stderr=subprocess.DEVNULL)
     try:
-        yield True
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
 
 
 @contextmanager
-def _haproxy(path: Path, config: str) -> Iterator[None]:
+def _haproxy(path: Path, config: str) -> Iterator[int]:
     path.write_text(config)
     process = subprocess.Popen([binary.find(), "-db", "-f", path], stderr=subprocess.DEVNULL)
     try:
-        yield
+        yield process.pid
     finally:
         process.kill()
         process.wait()
