@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -99,6 +101,8 @@ def running(python: Path) -> Iterator[RayServe]:
             "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+            # Only how long it takes between the rounds, when replicas go.
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
             "RAY_TMPDIR": directory,
             "RAY_USAGE_STATS_ENABLED": "0",
         }
@@ -127,3 +131,12 @@ def running(python: Path) -> Iterator[RayServe]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            _end_what_is_left(directory)
+
+
+def _end_what_is_left(directory: str) -> None:
+    """Ray leaves its HAProxy behind when it is killed; all its programs name its directory."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and directory.encode() in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
