@@ -24,6 +24,7 @@ from tidegate.apiserver.http.app import Application
 from tidegate.apiserver.http.exec import CommandSource, PodCommands
 from tidegate.apiserver.http.fairness import Fairness
 from tidegate.apiserver.http.pages import Pages
+from tidegate.apiserver.http.portforward import PodPorts, PortSource
 from tidegate.apiserver.http.rest import ResourceHandler
 from tidegate.apiserver.http.server import GRACE_SECONDS, configuration, tls_context
 from tidegate.apiserver.http.streams import Streams
@@ -127,6 +128,7 @@ class ApiServer:
         self._streams = Streams()
         self._logs = PodLogs(self.api, self._streams)
         self._commands = PodCommands(self.api, self._streams)
+        self._ports = PodPorts(self.api, self._streams)
         self._tls = tls_context(self._pki.server, str(self._pki.authority.certificate))
         self._http = HttpServer(
             configuration(self._application(), self._tls),
@@ -177,6 +179,10 @@ class ApiServer:
         """Let `source` run the commands that are to run in containers."""
         self._commands.source = source
 
+    def attach_ports(self, source: PortSource) -> None:
+        """Reach the ports of pods through `source`."""
+        self._ports.source = source
+
     def issue_token(
         self,
         *,
@@ -213,6 +219,7 @@ class ApiServer:
         subresources = {
             ("", "pods", "log"): self._logs,
             ("", "pods", "exec"): self._commands,
+            ("", "pods", "portforward"): self._ports,
             ("", "serviceaccounts", "token"): AccountTokens(self.api, self._tokens),
         }
         return Application(

@@ -1,7 +1,7 @@
 """The composition: every part with its own identity, in one process and one task group.
 
 The parts know each other only through the API; what is passed by hand here is demand (gateway to
-autoscaler), logs and commands (node to API) and tokens (API to node).
+autoscaler), logs, commands and ports (node to API) and tokens (API to node).
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ class Platform:
             pods = _node(node_context, self._settings, tokens=_AccountTokens(self._api))
             self._api.attach_logs(pods.logs)
             self._api.attach_commands(pods.commands)
+            self._api.attach_ports(pods.ports)
             gateway_context = self._as(GATEWAY)
             doors = _gateway(gateway_context, self._settings)
             console_context = self._as(CONSOLE)

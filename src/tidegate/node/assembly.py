@@ -28,6 +28,7 @@ from tidegate.node.lifecycle.host import Host, TokenSource
 from tidegate.node.lifecycle.placement import Placer
 from tidegate.node.logs import LogSource
 from tidegate.node.meter import Ledger, PodUsage
+from tidegate.node.port_forward import PortSource
 from tidegate.node.ports import PortAllocator
 from tidegate.node.runtime.process.runtime import ProcessRuntime
 from tidegate.node.service_proxy.controller import ServiceProxy
@@ -73,6 +74,7 @@ class Node:
     Attributes:
         logs: the containers' logs.
         commands: runs commands in the containers.
+        ports: connects to the containers' ports.
     """
 
     def __init__(self, context: Context, settings: NodeSettings, tokens: TokenSource) -> None:
@@ -110,6 +112,7 @@ class Node:
         self._agent = PodAgent(self._host, pods)
         self._service_proxy = ServiceProxy(context, bind=settings.bind)
         self.logs = LogSource(settings.data_dir, pods, clock=clock)
+        self.ports = PortSource(pods)
         self.commands = CommandSource(settings.data_dir, pods, self._runtime)
 
     async def run(self) -> None:

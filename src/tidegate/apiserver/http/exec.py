@@ -94,14 +94,14 @@ class PodCommands:
         if not command:
             raise BadRequest("you must specify at least one command for the container")
         tty, stdin = flag(exchange.query, "tty"), flag(exchange.query, "stdin")
-        if self.source is None:
-            raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
         socket = exchange.socket
         if socket is None:
             raise BadRequest("exec is served over WebSockets: upgrade the connection to one")
         protocol = next((name for name in _PROTOCOLS if name in socket.offered), "")
         if not protocol:
             raise BadRequest(f"exec speaks these subprotocols: {', '.join(_PROTOCOLS)}")
+        if self.source is None:
+            raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
         self._streams.check_room()
         running = self.source.run(
             target.namespace, target.name, container, command, stdin=stdin, tty=tty
@@ -139,13 +139,13 @@ async def _copy(socket: WebSocket, command: Command, stream: int) -> None:
 
 
 async def _feed(socket: WebSocket, command: Command) -> None:
-    while message := await socket.receive():
-        channel, data = message[0], message[1:]
-        if channel == _STDIN:
+    while (message := await socket.receive()) is not None:
+        channel, data = message[:1], message[1:]
+        if channel == bytes((_STDIN,)):
             await command.write(data)
-        elif channel == _CLOSE and data == bytes((_STDIN,)):
+        elif channel == bytes((_CLOSE,)) and data == bytes((_STDIN,)):
             await command.close_input()
-        elif channel == _RESIZE:
+        elif channel == bytes((_RESIZE,)):
             size = _size(data)
             if size:
                 command.resize(*size)

@@ -9,6 +9,7 @@ import asyncio
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from tidegate.apiserver.http.exchange import (
     ClientGoneError,
@@ -20,6 +21,7 @@ from tidegate.apiserver.http.exchange import (
 )
 from tidegate.apiserver.http.protocol import Subject, peer
 
+_SUBPROTOCOL = "Sec-WebSocket-Protocol"
 MAX_MESSAGE_BYTES = 1024 * 1024
 # What may wait here while its reader is slow. Reading ahead is what notices that the client left.
 _MAX_WAITING_BYTES = 4 * 1024 * 1024
@@ -33,6 +35,17 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._subject = peer(transport.get_extra_info("ssl_object"))
+
+    def handle_connect(self, event: Request) -> None:
+        # Kubernetes' name for SPDY in a WebSocket has a slash, which names may not have.
+        offered = event.headers.get_all(_SUBPROTOCOL)
+        if offered:
+            del event.headers[_SUBPROTOCOL]
+        super().handle_connect(event)
+        refused = self.close_sent
+        if not refused:
+            names = [name.strip() for header in offered for name in header.split(",")]
+            cast("dict[str, Any]", self.scope)["subprotocols"] = names
 
     async def run_asgi(self) -> None:
         cast("dict[str, Any]", self.scope)["client_subject"] = self._subject

@@ -153,6 +153,7 @@ WORKLOAD_KINDS = (
             ("eviction", "Eviction", ("create",)),
             ("log", "Pod", ("get",)),
             ("exec", "PodExecOptions", ("create", "get")),
+            ("portforward", "PodPortForwardOptions", ("create", "get")),
         ),
         selectable_fields=(
             "spec.nodeName",

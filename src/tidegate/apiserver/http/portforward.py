@@ -1,0 +1,189 @@
+"""`pods/<name>/portforward`: connections to a pod's ports, as kubectl makes them.
+
+kubectl speaks SPDY inside the WebSocket. For every connection it opens two streams of one request
+id: first one for an error, then one for the data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tidegate.apiserver.api import Api
+from tidegate.apiserver.http import spdy
+from tidegate.apiserver.http.exchange import ClientGoneError, Exchange
+from tidegate.apiserver.http.paths import ResourcePath
+from tidegate.apiserver.http.pods import pod_on_node
+from tidegate.apiserver.http.streams import Streams
+from tidegate.apiserver.http.websockets import WebSocket
+from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.requests import RequestContext
+from tidegate.kube.errors import ApiError, BadRequest, ServiceUnavailable
+
+logger = logging.getLogger(__name__)
+
+_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
+_READ_SIZE = 32 * 1024
+_MAX_CONNECTIONS = 256
+# Frames that may wait for a pod before they hold up the other connections of their client.
+_MAX_WAITING = 64
+
+
+class PortSource(Protocol):
+    """Where the ports of pods are: the node."""
+
+    async def connect(
+        self, namespace: str, pod: str, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to a container port. Raises ApiError and OSError."""
+        ...
+
+
+class PodPorts:
+    """Serves port-forward."""
+
+    def __init__(self, api: Api, streams: Streams) -> None:
+        self._api = api
+        self._streams = streams
+        self.source: PortSource | None = None
+
+    async def handle(
+        self,
+        exchange: Exchange,
+        context: RequestContext,
+        spec: KindSpec,
+        target: ResourcePath,
+        verb: str,
+    ) -> None:
+        pod_on_node(self._api, context, spec, target, verb)
+        socket = exchange.socket
+        if socket is None or _PROTOCOL not in socket.offered:
+            raise BadRequest(f"port-forward is served over WebSockets that speak {_PROTOCOL}")
+        if self.source is None:
+            raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
+        self._streams.check_room()
+        exchange.code = 101
+        await socket.accept(_PROTOCOL)
+        tunnel = _Tunnel(socket, self.source, target)
+        await self._streams.hold(tunnel.run(), socket.read())
+
+
+@dataclass(eq=False)
+class _Connection:
+    """One connection to the pod; what is to go there waits in `input`, None is its end."""
+
+    data: int
+    error: int
+    input: asyncio.Queue[bytes | None] = field(
+        default_factory=lambda: asyncio.Queue[bytes | None](_MAX_WAITING)
+    )
+    task: asyncio.Task[None] | None = None
+
+
+class _Tunnel:
+    """All connections of one client."""
+
+    def __init__(self, socket: WebSocket, source: PortSource, target: ResourcePath) -> None:
+        self._socket = socket
+        self._source = source
+        self._target = target
+        self._encoder = spdy.Encoder()
+        self._errors: dict[str, int] = {}
+        self._connections: dict[int, _Connection] = {}
+
+    async def run(self) -> None:
+        """Serve until the client goes."""
+        decoder = spdy.Decoder()
+        try:
+            while (message := await self._socket.receive()) is not None:
+                for frame in decoder.feed(message):
+                    await self._on(frame)
+        except spdy.ProtocolError as error:
+            logger.info("port-forward to pod %s ends: it got %s", self._target.name, error)
+        finally:
+            tasks = [item.task for item in self._connections.values() if item.task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._socket.close()
+
+    async def _on(self, frame: spdy.Frame) -> None:
+        match frame:
+            case spdy.Opened():
+                await self._open(frame.stream, frame.headers)
+            case spdy.Data():
+                connection = self._connections.get(frame.stream)
+                if connection and frame.data:
+                    await connection.input.put(frame.data)
+                if connection and frame.last:
+                    await connection.input.put(None)
+            case spdy.Reset():
+                connection = self._connections.get(frame.stream)
+                if connection and connection.task:
+                    connection.task.cancel()
+            case spdy.Ping():
+                await self._socket.send(spdy.pong(frame.number))
+            case spdy.GoAway():
+                pass
+
+    async def _open(self, stream: int, headers: Mapping[str, str]) -> None:
+        request, port = headers.get("requestid", ""), headers.get("port", "")
+        kind = headers.get("streamtype")
+        crowded = max(len(self._connections), len(self._errors)) >= _MAX_CONNECTIONS
+        good = port.isdecimal() and 0 < int(port) < 65536
+        if crowded or not good or kind not in ("error", "data"):
+            await self._socket.send(spdy.refusal(stream))
+            return
+        if kind == "error":
+            self._errors[request] = stream
+        elif request in self._errors:
+            connection = _Connection(stream, self._errors.pop(request))
+            self._connections[stream] = connection
+            connection.task = asyncio.create_task(self._serve(connection, int(port)))
+        else:
+            await self._socket.send(spdy.refusal(stream))
+            return
+        await self._socket.send(self._encoder.reply(stream))
+
+    async def _serve(self, connection: _Connection, port: int) -> None:
+        problem = ""
+        try:
+            await self._forward(connection, port)
+        except (ApiError, OSError) as error:
+            problem = f"error forwarding port {port} to pod {self._target.name}: {error}"
+        finally:
+            del self._connections[connection.data]
+            while not connection.input.empty():  # whoever waits for room there goes on
+                connection.input.get_nowait()
+        with contextlib.suppress(ClientGoneError):
+            await self._socket.send(spdy.data_frame(connection.data, b"", last=True))
+            await self._socket.send(spdy.data_frame(connection.error, problem.encode(), last=True))
+
+    async def _forward(self, connection: _Connection, port: int) -> None:
+        target = self._target
+        reader, writer = await self._source.connect(target.namespace, target.name, port)
+        feeding = asyncio.create_task(_feed(connection, writer))
+        try:
+            while data := await reader.read(_READ_SIZE):
+                await self._socket.send(spdy.data_frame(connection.data, data))
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+            writer.close()
+
+
+async def _feed(connection: _Connection, writer: asyncio.StreamWriter) -> None:
+    listens = True
+    while (data := await connection.input.get()) is not None:
+        if listens:
+            try:
+                writer.write(data)
+                await writer.drain()
+            except OSError:
+                listens = False  # it may still have something to say
+    with contextlib.suppress(OSError):
+        writer.write_eof()
