@@ -19,7 +19,7 @@ class GatewaySettings:
         stages: pods of revisions with a containerConcurrency, over all of them.
         max_queued: requests of one revision that may wait, for a slot or for the first pod.
         hold_seconds: how long a request may wait at most.
-        threads: of HAProxy; 0 for one per core.
+        threads: of HAProxy; 0 for one per two cores.
     """
 
     data_dir: Path

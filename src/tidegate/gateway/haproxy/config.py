@@ -81,7 +81,8 @@ def limits(settings: GatewaySettings, *, open_files: int | None = None) -> Limit
     if open_files == resource.RLIM_INFINITY:
         open_files = 1 << 20
     listeners = settings.limited_slots + settings.unlimited_slots + settings.stages
-    threads = settings.threads or len(os.sched_getaffinity(0))
+    # Pods need cores too, and a thread that has lost its core makes the others wait for its locks.
+    threads = settings.threads or max(len(os.sched_getaffinity(0)) // 2, 1)
     spare = listeners + _SPARE_FILES + 16 * threads
     clients = min((open_files - spare) // (2 * _STAGES), _MOST_CLIENTS)
     if clients < _FEWEST_CLIENTS:
