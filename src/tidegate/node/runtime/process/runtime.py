@@ -277,9 +277,11 @@ class ProcessRuntime:
         idle = [name for name in self._warm if name not in used]
         for name in idle[: max(0, len(idle) - self._keep)]:
             warm = self._warm.pop(name)
-            with contextlib.suppress(TidegateError):
-                await warm.request("retire")
-            await warm.close()
+            try:
+                with contextlib.suppress(TidegateError):
+                    await warm.request("retire")
+            finally:
+                await warm.close()
 
     def _track(self, container: ProcessContainer) -> ProcessContainer:
         self._running[container.directory] = container

@@ -137,6 +137,9 @@ class Templates:
         except (OSError, ValueError, KeyError, TimeoutError):
             writer.close()
             return None
+        except asyncio.CancelledError:
+            writer.close()
+            raise
 
     async def start(self, name: str, image: Image) -> WarmTemplate:
         """Start the template of `image` and wait until its modules are imported.
