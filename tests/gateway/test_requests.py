@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from copy import deepcopy
 
 import pytest
 
 from tests.gateway.clients import fetch
 from tests.gateway.world import World
+from tidegate.apis.networking import INGRESSES as KINGRESSES
 
 AFFINITY = {
     "serving.knative.dev.alibabacloud/affinity": "cookie",
@@ -81,6 +83,29 @@ async def test_traffic_splits_by_percent_and_follows_at_once(world: World) -> No
     await world.route("sd", {"sd-00001": 0, "sd-00002": 100})
     assert {(await world.fetch("sd")).pod for _ in range(30)} == {"new"}
     assert (await fetch(world.port, "next-sd.default.localhost")).status == 404
+
+
+async def test_a_tag_in_the_header_leads_to_its_revision(world: World) -> None:
+    await world.revision("sd-00001")
+    await world.revision("sd-00002")
+    await world.pod("sd-00001", "old")
+    await world.pod("sd-00002", "new")
+    await world.route("sd", {"sd-00001": 100})
+    ingress = deepcopy(await world.get(KINGRESSES, "sd"))
+    paths = ingress["spec"]["rules"][0]["http"]["paths"]
+    tagged = deepcopy(paths[0])
+    tagged["headers"] = {"Knative-Serving-Tag": {"exact": "next"}}
+    tagged["splits"][0]["serviceName"] = "sd-00002"
+    paths.append(tagged)
+    await world.client.update(KINGRESSES, ingress)
+
+    async def is_there() -> bool:
+        answer = await world.fetch("sd", headers={"Knative-Serving-Tag": "Next"})
+        return answer.pod == "new"
+
+    await world.api.eventually(is_there)
+    assert (await world.fetch("sd")).pod == "old"
+    assert (await world.fetch("sd", headers={"Knative-Serving-Tag": "other"})).pod == "old"
 
 
 async def test_a_session_stays_with_its_pod_and_moves_on_when_it_is_gone(world: World) -> None:
