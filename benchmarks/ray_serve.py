@@ -97,7 +97,8 @@ def running(python: Path) -> Iterator[RayServe]:
             "RAY_SERVE_HAPROXY_SOCKET_PATH": f"{directory}/haproxy/admin.sock",
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": f"{directory}/haproxy",
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": f"{directory}/haproxy/state",
-            "RAY_SERVE_HAPROXY_NBTHREAD": str(len(os.sched_getaffinity(0))),
+            # As many as the gateway's has: more of them spin on a machine that is busy.
+            "RAY_SERVE_HAPROXY_NBTHREAD": str(max(len(os.sched_getaffinity(0)) // 2, 1)),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
             "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
