@@ -38,11 +38,12 @@ async def test_a_reader_that_comes_later_hears_of_what_is_known() -> None:
 
 
 async def test_who_waits_is_heard_of_within_milliseconds(world: World) -> None:
-    await world.service("sd", limit=1)
+    (pod,) = await world.service("sd", limit=1)
     delays: list[float] = []
     async with world.gateway.demand.subscribe() as demands:
         for _ in range(5):
             busy = await world.send("sd", "/work?ms=150")
+            await world.working(pod)
             waits = await world.send("sd", "/work?ms=1")
             start = time.monotonic()
             while (await anext(demands)).queued == 0:
