@@ -24,6 +24,7 @@ from tidegate.kube.objects import Key
 logger = logging.getLogger(__name__)
 
 _HOT_SECONDS = 0.01
+_WARM_SECONDS = 0.04
 _BUSY_SECONDS = 0.2
 _CALM_SECONDS = 1.0
 _AT_ONCE = 32
@@ -89,6 +90,7 @@ class _Watched:
     due: float
     published: float = 0.0
     last: Demand | None = None
+    pause: float = _HOT_SECONDS
     # HAProxy counts from zero when it has been restarted.
     counted: int = 0
     before: int = 0
@@ -189,7 +191,9 @@ class Sampler:
             watched.published = now
         watched.last = demand
         if demand.queued or demand.held or self._is_full(slot, demand):
-            watched.due = now + _HOT_SECONDS
+            # Pods that start need the processor more than a queue that does not change.
+            watched.pause = _HOT_SECONDS if is_new else min(2 * watched.pause, _WARM_SECONDS)
+            watched.due = now + watched.pause
         elif demand.in_flight or (last is not None and demand.requests != last.requests):
             watched.due = now + _BUSY_SECONDS
         elif demand.pods:
