@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import re
 import socket
+import subprocess
 from collections.abc import Generator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -155,6 +156,19 @@ def test_the_start_page_has_two_doors_and_finds_the_gateway(site: Site, page: Pa
     page.locator("#door-pressure").click()
     expect(page).to_have_url(f"{site.portal}/pressure-test")
     expect(page.get_by_role("button", name="Start Pressure Test")).to_be_enabled()
+
+
+def test_the_url_in_the_status_opens_in_the_browser_and_in_curl(site: Site, page: Page) -> None:
+    url = site.platform.get(f"ksvc/{SERVICE}")["status"]["url"]
+    page.goto(url)
+    expect(page.get_by_role("button", name="Generate")).to_be_enabled()
+    fetched = subprocess.run(
+        ["curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "30", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Generate" in fetched.stdout
 
 
 def test_a_pressure_test_brings_five_pods_and_as_many_pictures_as_asked(
