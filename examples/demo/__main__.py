@@ -56,8 +56,8 @@ def start_platform() -> Settings:
     return load(data_dir)
 
 
-async def deploy(client: RemoteClient) -> Service:
-    """Apply the manifests and wait until both services are ready."""
+async def deploy(client: RemoteClient) -> str:
+    """Apply the manifests, wait until both services are ready, and return the model's host."""
     await client.patch(
         CONFIG_MAPS, "config-autoscaler", {"data": WINDOW}, namespace="knative-serving"
     )
@@ -68,7 +68,7 @@ async def deploy(client: RemoteClient) -> Service:
         console.print(f"  {document['kind'].lower()} {name_of(document)} {verb}")
     service = await wait_for(client, KNATIVE_SERVICES, SERVICE, "Ready")
     await wait_for(client, DEPLOYMENTS, "portal-server", "Available")
-    return Service(gateway="", host=service["status"]["url"].partition("://")[2])
+    return str(service["status"]["url"]).partition("://")[2]
 
 
 async def wait_for(client: Client, resource: Resource, name: str, condition: str) -> Object:
@@ -180,8 +180,8 @@ async def run() -> None:
     settings = start_platform()
     async with connect(settings.kubeconfig) as client:
         step("Deploying the seed's manifests")
-        deployed = await deploy(client)
-        service = Service(f"http://{settings.bind}:{settings.gateway_port}", deployed.host)
+        host = await deploy(client)
+        service = Service(f"http://{settings.bind}:{settings.gateway_port}", host)
         timeline = Timeline(client, SERVICE)
         following = asyncio.create_task(timeline.run())
         try:

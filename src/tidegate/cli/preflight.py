@@ -43,15 +43,20 @@ def hold_data_dir(settings: Settings) -> Generator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(
-                f"a platform runs already on {settings.data_dir} (process {running_pid(settings)});"
-                " stop it with `tidegate down`, or give this one its own --data-dir"
-            ) from error
+            raise already_running(settings, running_pid(settings)) from error
         lock.seek(0)
         lock.truncate()
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+def already_running(settings: Settings, pid: int | None) -> UserError:
+    """What to tell a user who starts a second platform on a data directory."""
+    return UserError(
+        f"a platform runs already on {settings.data_dir} (process {pid});"
+        " stop it with `tidegate down`, or give this one its own --data-dir"
+    )
 
 
 def running_pid(settings: Settings) -> int | None:

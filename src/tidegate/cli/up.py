@@ -29,10 +29,7 @@ def run_in_background(settings: Settings) -> None:
     """
     preflight.prepare_data_dir(settings.data_dir)
     if (pid := preflight.running_pid(settings)) is not None:
-        raise UserError(
-            f"a platform runs already on {settings.data_dir} (process {pid});"
-            " stop it with `tidegate down`, or give this one its own --data-dir"
-        )
+        raise preflight.already_running(settings, pid)
     read_end, write_end = os.pipe()
     started = time.monotonic()
     with settings.log_file.open("ab") as log:

@@ -56,16 +56,26 @@ def _validate_class(annotations: Annotations, errors: FieldErrors) -> None:
         errors.invalid(found[1], found[0])
 
 
-def _integer(annotations: Annotations, name: str, errors: FieldErrors) -> int:
+def _whole_number(
+    annotations: Annotations, name: str, errors: FieldErrors
+) -> tuple[str, str, int] | None:
+    """Key, text and value of an annotation; None when it is absent or no number."""
     found = find(annotations, name)
     if found is None:
-        return 0
+        return None
     key, text = found
     try:
-        value = int(text)
+        return key, text, int(text)
     except ValueError:
         errors.invalid(text, key)
+        return None
+
+
+def _integer(annotations: Annotations, name: str, errors: FieldErrors) -> int:
+    found = _whole_number(annotations, name, errors)
+    if found is None:
         return 0
+    key, text, value = found
     if not 0 <= value <= _MAX_INT32:
         errors.out_of_bounds(text, 0, _MAX_INT32, key)
         return 0
@@ -94,15 +104,10 @@ def _validate_bounds(annotations: Annotations, settings: Settings, errors: Field
 def _validate_activation(
     annotations: Annotations, low: int, high: int, errors: FieldErrors
 ) -> None:
-    found = find(annotations, "activation-scale")
+    found = _whole_number(annotations, "activation-scale", errors)
     if found is None:
         return
-    key, text = found
-    try:
-        value = int(text)
-    except ValueError:
-        errors.invalid(text, key)
-        return
+    key, _, value = found
     if low > value:
         errors.add(f"min-scale={low} is greater than activation-scale={value}", key)
     elif high != 0 and high < value:
@@ -114,15 +119,10 @@ def _validate_activation(
 def _validate_initial_scale(
     annotations: Annotations, settings: Settings, errors: FieldErrors
 ) -> None:
-    found = find(annotations, "initial-scale")
+    found = _whole_number(annotations, "initial-scale", errors)
     if found is None:
         return
-    key, text = found
-    try:
-        value = int(text)
-    except ValueError:
-        errors.invalid(text, key)
-        return
+    key, text, value = found
     if value < 0:
         errors.invalid(text, f"{key} must be greater than 0")
     elif value == 0 and not settings.autoscaler.allow_zero_initial_scale:

@@ -17,13 +17,13 @@ import orjson
 from tidegate.apiserver.api import Api
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath
-from tidegate.apiserver.http.pods import container_named, pod_on_node
+from tidegate.apiserver.http.pods import attached, container_named, pod_on_node
 from tidegate.apiserver.http.query import flag
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
-from tidegate.kube.errors import ApiError, BadRequest, ServiceUnavailable
+from tidegate.kube.errors import ApiError, BadRequest
 from tidegate.kube.objects import Object
 
 _STDIN, _STDOUT, _STDERR, _STATUS, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
@@ -100,10 +100,9 @@ class PodCommands:
         protocol = next((name for name in _PROTOCOLS if name in socket.offered), "")
         if not protocol:
             raise BadRequest(f"exec speaks these subprotocols: {', '.join(_PROTOCOLS)}")
-        if self.source is None:
-            raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
+        source = attached(self.source)
         self._streams.check_room()
-        running = self.source.run(
+        running = source.run(
             target.namespace, target.name, container, command, stdin=stdin, tty=tty
         )
         exchange.code = 101

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypeVar
 
 from tidegate.apiserver.api import Api
 from tidegate.apiserver.http.paths import ResourcePath
@@ -10,8 +11,10 @@ from tidegate.apiserver.refusals import not_found
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
 from tidegate.apiserver.values import section
-from tidegate.kube.errors import BadRequest, MethodNotAllowed
+from tidegate.kube.errors import BadRequest, MethodNotAllowed, ServiceUnavailable
 from tidegate.kube.objects import Key, Object
+
+Source = TypeVar("Source")
 
 
 def pod_at(
@@ -54,6 +57,17 @@ def pod_on_node(
     if not section(pod, "spec").get("nodeName"):
         raise BadRequest(f"pod {target.name} does not have a host assigned")
     return pod
+
+
+def attached(source: Source | None) -> Source:
+    """What the node offers.
+
+    Raises:
+        ServiceUnavailable: no node has been attached yet.
+    """
+    if source is None:
+        raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
+    return source
 
 
 def container_named(pod: Object, asked: str) -> str:

@@ -17,12 +17,12 @@ from tidegate.apiserver.api import Api
 from tidegate.apiserver.http import spdy
 from tidegate.apiserver.http.exchange import ClientGoneError, Exchange
 from tidegate.apiserver.http.paths import ResourcePath
-from tidegate.apiserver.http.pods import pod_on_node
+from tidegate.apiserver.http.pods import attached, pod_on_node
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
-from tidegate.kube.errors import ApiError, BadRequest, ServiceUnavailable
+from tidegate.kube.errors import ApiError, BadRequest
 
 logger = logging.getLogger(__name__)
 
@@ -63,12 +63,11 @@ class PodPorts:
         socket = exchange.socket
         if socket is None or _PROTOCOL not in socket.offered:
             raise BadRequest(f"port-forward is served over WebSockets that speak {_PROTOCOL}")
-        if self.source is None:
-            raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
+        source = attached(self.source)
         self._streams.check_room()
         exchange.code = 101
         await socket.accept(_PROTOCOL)
-        tunnel = _Tunnel(socket, self.source, target)
+        tunnel = _Tunnel(socket, source, target)
         await self._streams.hold(tunnel.run(), socket.read())
 
 

@@ -17,7 +17,7 @@ from tidegate.apiserver.authn.tokens import (
 from tidegate.apiserver.http.bodies import decode_object
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath
-from tidegate.apiserver.http.pods import container_named, pod_at
+from tidegate.apiserver.http.pods import attached, container_named, pod_at
 from tidegate.apiserver.http.query import flag, number
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.refusals import not_found
@@ -25,7 +25,7 @@ from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
 from tidegate.kube.clock import parse_rfc3339, rfc3339
-from tidegate.kube.errors import BadRequest, MethodNotAllowed, ServiceUnavailable
+from tidegate.kube.errors import BadRequest, MethodNotAllowed
 from tidegate.kube.objects import Key, Object, uid_of
 from tidegate.kube.resources import NODES, PODS, SECRETS, Resource
 
@@ -85,11 +85,10 @@ class PodLogs:
         verb: str,
     ) -> None:
         pod = pod_at(self._api, context, spec, target, verb, verbs=("get",))
-        if self.source is None:
-            raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
+        source = attached(self.source)
         self._streams.check_room()
         query = exchange.query
-        lines = self.source.stream(
+        lines = source.stream(
             target.namespace,
             target.name,
             container_named(pod, query.get("container", "")),
