@@ -22,7 +22,7 @@ from tidegate.autoscaling import assembly as autoscaling
 from tidegate.cli.readiness import READY, Announcer
 from tidegate.cli.settings import Settings
 from tidegate.console import assembly as console
-from tidegate.console.assembly import ConsoleSettings
+from tidegate.console.assembly import Console, ConsoleSettings
 from tidegate.gateway import assembly as gateway
 from tidegate.gateway.assembly import Gateway, GatewaySettings
 from tidegate.kube import resources
@@ -36,6 +36,7 @@ from tidegate.node import assembly as node
 from tidegate.node.assembly import Node, NodeSettings
 from tidegate.node.lifecycle.host import TokenSource
 from tidegate.observability import assembly as observability
+from tidegate.observability.assembly import Observability
 from tidegate.serving import assembly as serving
 from tidegate.serving.assembly import ServingSettings
 from tidegate.workloads import assembly as workloads
@@ -136,28 +137,10 @@ class Platform:
             group.create_task(self._api.run())
             await self._api.wait_ready()
             announcer.stage(f"API answers at {self._api.url}")
-            node_context = self._as(f"system:node:{NODE}", "system:nodes")
-            pods = _node(node_context, self._settings, tokens=_AccountTokens(self._api))
-            self._api.attach_logs(pods.logs)
-            self._api.attach_commands(pods.commands)
-            self._api.attach_ports(pods.ports)
+            node_context, pods = self._node()
             gateway_context = self._as(GATEWAY)
             doors = _gateway(gateway_context, self._settings)
-            console_context = self._as(CONSOLE)
-            numbers = observability.build(
-                console_context, requests=doors.records, loads=doors.demand
-            )
-            pages = console.build(
-                console_context,
-                ConsoleSettings(
-                    self._settings.console_token_file,
-                    bind=self._settings.bind,
-                    port=self._settings.console_port,
-                ),
-                observability=numbers,
-                usages=pods.usage,
-                logs=pods.logs,
-            )
+            console_context, numbers, pages = self._console(pods, doors)
             for context, parts in (
                 (node_context, [pods]),
                 (gateway_context, [doors]),
@@ -176,6 +159,27 @@ class Platform:
             announcer.stage(f"console at {pages.login_url}")
             announcer.stage(READY)
             logger.info("the platform is up")
+
+    def _node(self) -> tuple[Context, Node]:
+        context = self._as(f"system:node:{NODE}", "system:nodes")
+        pods = _node(context, self._settings, tokens=_AccountTokens(self._api))
+        self._api.attach_logs(pods.logs)
+        self._api.attach_commands(pods.commands)
+        self._api.attach_ports(pods.ports)
+        return context, pods
+
+    def _console(self, pods: Node, doors: Gateway) -> tuple[Context, Observability, Console]:
+        context = self._as(CONSOLE)
+        numbers = observability.build(context, requests=doors.records, loads=doors.demand)
+        settings = ConsoleSettings(
+            self._settings.console_token_file,
+            bind=self._settings.bind,
+            port=self._settings.console_port,
+        )
+        pages = console.build(
+            context, settings, observability=numbers, usages=pods.usage, logs=pods.logs
+        )
+        return context, numbers, pages
 
     def _workloads(self) -> tuple[Context, list[Runnable]]:
         context = self._as(WORKLOADS)
