@@ -26,7 +26,7 @@ stop: $(STAMP) ## Stop the platform that `make demo` started
 
 test: $(STAMP) ## Run every test, end to end ones too
 	@scripts/install-test-tools
-	$(BIN)/pytest -n 2 --dist loadfile
+	@scripts/run-tests $(VENV)
 	$(MAKE) --no-print-directory -C images/stable-diffusion test
 	$(MAKE) --no-print-directory -C images/portal test
 

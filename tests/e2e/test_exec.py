@@ -118,15 +118,22 @@ def test_a_command_ends_with_its_client(platform: Platform, box: str) -> None:
 
 
 def test_a_command_ends_with_its_container(platform: Platform) -> None:
-    pod = {**POD, "metadata": {"name": "short"}}
+    pod = {**POD, "metadata": {"name": "soon-gone"}}
     platform.apply(json.dumps(pod))
-    platform.kubectl("wait", "--for=condition=Ready", "pod/short", "--timeout=30s")
+    platform.kubectl("wait", "--for=condition=Ready", "pod/soon-gone", "--timeout=30s")
     with start(
-        platform, "exec", "short", "--", "sh", "-c", "echo $$; sleep 300", stdout=subprocess.PIPE
+        platform,
+        "exec",
+        "soon-gone",
+        "--",
+        "sh",
+        "-c",
+        "echo $$; sleep 300",
+        stdout=subprocess.PIPE,
     ) as client:
         assert client.stdout is not None
         pid = int(client.stdout.readline())
-        platform.kubectl("delete", "pod", "short")
+        platform.kubectl("delete", "pod", "soon-gone")
         assert client.wait(10) == 137
     assert gone(pid)
 

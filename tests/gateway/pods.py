@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 class CountingPod:
     """Computes on, like most programs, whatever becomes of the client.
 
-    `/work?ms=100` answers after that time; `/stream?chunks=5&ms=20` sends a chunk each so often;
+    `/work?ms=100` answers after that time, `/hold` once `released` is set;
+    `/stream?chunks=5&ms=20` sends a chunk each so often;
     `/headers` answers with what it got; `/status?code=425` with that status.
     """
 
@@ -24,6 +25,7 @@ class CountingPod:
         self.most = 0
         self.seen: list[str] = []
         self.connections: set[asyncio.StreamWriter] = set()
+        self.released = asyncio.Event()
         self.server: asyncio.Server
 
     def die(self) -> None:
@@ -72,6 +74,8 @@ class CountingPod:
                 writer.write(b"4\r\ndata\r\n")
             writer.write(b"0\r\n\r\n")
             return
+        if url.path == "/hold":
+            await self.released.wait()
         await asyncio.sleep(pause)
         body = json.dumps({"pod": self.name, "target": target, "headers": headers}).encode()
         code = query.get("code", "200")

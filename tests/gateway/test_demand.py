@@ -42,13 +42,15 @@ async def test_who_waits_is_heard_of_within_milliseconds(world: World) -> None:
     delays: list[float] = []
     async with world.gateway.demand.subscribe() as demands:
         for _ in range(5):
-            busy = await world.send("sd", "/work?ms=150")
+            pod.released.clear()
+            busy = await world.send("sd", "/hold")
             await world.working(pod)
             waits = await world.send("sd", "/work?ms=1")
             start = time.monotonic()
             while (await anext(demands)).queued == 0:
                 pass
             delays.append(time.monotonic() - start)
+            pod.released.set()
             await asyncio.gather(busy.answer(), waits.answer())
             while (await anext(demands)).total:
                 pass

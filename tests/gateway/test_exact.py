@@ -22,13 +22,16 @@ async def test_each_pod_has_its_limit_and_the_rest_waits_its_turn(world: World) 
 
 async def test_a_pod_that_comes_later_takes_from_the_same_queue(world: World) -> None:
     (first,) = await world.service("sd", limit=1)
-    requests = [await world.send("sd", f"/work?ms=100&n={n}") for n in range(6)]
+    requests = [await world.send("sd", f"/hold?n={n}") for n in range(6)]
     await world.demand("sd-00001", queued=5, in_flight=1)
 
     second = await world.pod("sd-00001", "sd-late")
+    second.released.set()
+    await world.demand("sd-00001", queued=0)
+    first.released.set()
     await asyncio.gather(*(request.answer() for request in requests))
 
-    assert len(second.seen) >= 2
+    assert len(second.seen) == 5
     assert first.most == second.most == 1
 
 
@@ -37,7 +40,7 @@ async def test_a_queued_request_whose_client_left_reaches_no_pod(
     world: World, *, reset: bool
 ) -> None:
     (pod,) = await world.service("sd", limit=1)
-    busy = await world.send("sd", "/work?ms=400&n=busy")
+    busy = await world.send("sd", "/hold?n=busy")
     await world.working(pod)
     gone = [await world.send("sd", f"/work?ms=10&n=gone{n}") for n in range(5)]
     stays = await world.send("sd", "/work?ms=10&n=stays")
@@ -46,10 +49,11 @@ async def test_a_queued_request_whose_client_left_reaches_no_pod(
     for request in gone:
         request.leave(reset=reset)
     await world.demand("sd-00001", in_flight=1, queued=1)
+    pod.released.set()
 
     assert (await busy.answer()).status == 200
     assert (await stays.answer()).status == 200
-    assert pod.seen == ["/work?ms=400&n=busy", "/work?ms=10&n=stays"]
+    assert pod.seen == ["/hold?n=busy", "/work?ms=10&n=stays"]
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
@@ -57,11 +61,14 @@ async def test_a_request_in_flight_keeps_its_place_when_its_client_leaves(
     world: World, *, reset: bool
 ) -> None:
     (pod,) = await world.service("sd", limit=1)
-    gone = await world.send("sd", "/work?ms=400&n=gone")
+    gone = await world.send("sd", "/hold?n=gone")
     await world.working(pod)
 
     gone.leave(reset=reset)
     later = [await world.send("sd", f"/work?ms=5&n={n}") for n in range(4)]
+    await world.demand("sd-00001", total=5)
+    assert len(pod.seen) == 1
+    pod.released.set()
     answers = await asyncio.gather(*(request.answer() for request in later))
 
     assert [answer.status for answer in answers] == [200] * 4
@@ -73,14 +80,14 @@ async def test_an_idle_pod_takes_what_would_wait_behind_a_request_without_a_clie
     world: World,
 ) -> None:
     first, second = await world.service("sd", limit=1, pods=2)
-    gone = await world.send("sd", "/work?ms=1500&n=gone")
+    gone = await world.send("sd", "/hold?n=gone")
     await world.demand("sd-00001", in_flight=1)
     gone.leave(reset=True)
 
-    async with asyncio.timeout(1.2):
-        answers = await asyncio.gather(*(world.fetch("sd", "/work?ms=5") for _ in range(10)))
+    answers = await asyncio.gather(*(world.fetch("sd", "/work?ms=5") for _ in range(10)))
 
     assert [answer.status for answer in answers] == [200] * 10
+    assert first.active + second.active == 1
     assert first.most == second.most == 1
 
 

@@ -93,10 +93,11 @@ async def test_what_waits_for_a_revision_that_lost_its_route_is_served(world: Wo
     (pod,) = await world.service("sd", limit=1)
     await world.revision("sd-00002", limit=1)
     await world.pod("sd-00002", "sd-new")
-    waiting = [await world.send("sd", f"/work?ms=60&n={n}") for n in range(6)]
+    waiting = [await world.send("sd", f"/hold?n={n}") for n in range(6)]
     await world.demand("sd-00001", in_flight=1, queued=5)
 
     await world.route("sd", {"sd-00002": 100})
+    pod.released.set()
     answers = await asyncio.gather(*(request.answer(timeout=5) for request in waiting))
 
     assert [answer.status for answer in answers] == [200] * 6

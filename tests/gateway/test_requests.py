@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from copy import deepcopy
 
@@ -61,11 +62,18 @@ async def test_pods_get_the_headers_they_may_count_on_and_no_forged_ones(world: 
 
 async def test_queued_milliseconds_are_told(world: World) -> None:
     (pod,) = await world.service("sd", limit=1)
-    first = await world.send("sd", "/work?ms=300")
+    sent = time.monotonic()
+    first = await world.send("sd", "/hold")
     await world.working(pod)
+    working = time.monotonic()
     second = await world.send("sd", "/work?ms=1")
-    assert int((await first.answer()).headers["tidegate-queued-ms"]) < 50
-    assert 100 < int((await second.answer()).headers["tidegate-queued-ms"]) < 400
+    await world.demand("sd-00001", queued=1)
+    await asyncio.sleep(0.05)
+    pod.released.set()
+    at_once = int((await first.answer()).headers["tidegate-queued-ms"])
+    waited = int((await second.answer()).headers["tidegate-queued-ms"])
+    assert at_once <= (working - sent) * 1000
+    assert 50 <= waited <= (time.monotonic() - working) * 1000
 
 
 async def test_traffic_splits_by_percent_and_follows_at_once(world: World) -> None:
@@ -191,13 +199,14 @@ async def test_too_many_waiting_requests_are_refused_and_told_when_to_come_back(
     world: World,
 ) -> None:
     await world.revision("sd-00001", limit=1, annotations={"tidegate.dev/max-queued": "3"})
-    await world.pod("sd-00001", "sd-a")
+    pod = await world.pod("sd-00001", "sd-a")
     await world.route("sd", {"sd-00001": 100})
     await world.in_rotation("sd-00001", 1)
-    requests = [await world.send("sd", "/work?ms=150") for _ in range(4)]
+    requests = [await world.send("sd", "/hold") for _ in range(4)]
     await world.demand("sd-00001", in_flight=1, queued=3)
 
     refused = await world.fetch("sd")
+    pod.released.set()
 
     assert refused.status == 503
     assert refused.headers["retry-after"] == "1"

@@ -17,7 +17,7 @@ from tidegate.kube.errors import UserError
 async def test_an_agent_takes_over_the_proxy_with_its_requests(world: World) -> None:
     pods = await world.service("sd", limit=1, pods=2)
     before = world.gateway._plane.process.pid
-    requests = [await world.send("sd", "/work?ms=600") for _ in range(4)]
+    requests = [await world.send("sd", "/hold") for _ in range(4)]
     await world.demand("sd-00001", in_flight=2, queued=2)
 
     await world.end_agent()
@@ -26,6 +26,8 @@ async def test_an_agent_takes_over_the_proxy_with_its_requests(world: World) -> 
 
     assert world.gateway._plane.process.pid == before
     await world.demand("sd-00001", in_flight=2, queued=3)
+    for pod in pods:
+        pod.released.set()
     assert {(await request.answer()).status for request in requests} == {200}
     assert [pod.most for pod in pods] == [1, 1]
 
@@ -68,7 +70,7 @@ async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(
     world: World,
 ) -> None:
     (pod,) = await world.service("sd", limit=1)
-    orphan = await world.send("sd", "/work?ms=1500&n=orphan")
+    orphan = await world.send("sd", "/hold?n=orphan")
     await world.working(pod)
     killed = world.gateway._plane.process.pid
 
@@ -76,7 +78,11 @@ async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await orphan.answer()
     await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
-    answers = await asyncio.gather(*(world.fetch("sd", "/work?ms=5") for _ in range(3)))
+    requests = [await world.send("sd", "/work?ms=5") for _ in range(3)]
+    await world.demand("sd-00001", total=3)
+    assert len(pod.seen) == 1
+    pod.released.set()
+    answers = [await request.answer() for request in requests]
 
     assert [answer.status for answer in answers] == [200] * 3
     assert len(pod.seen) == 4

@@ -13,21 +13,23 @@ async def test_a_pod_that_is_not_ready_gets_nothing_new_and_finishes_what_it_has
     world: World,
 ) -> None:
     first, second = await world.service("sd", limit=1, pods=2)
-    requests = [await world.send("sd", "/work?ms=300") for _ in range(2)]
+    requests = [await world.send("sd", "/hold") for _ in range(2)]
     await world.working(first, second)
 
     await world.endpoint("sd-00001", first, ready=False)
     await world.in_rotation("sd-00001", 1)
+    second.released.set()
     answers = await asyncio.gather(*(world.fetch("sd", "/work?ms=1") for _ in range(5)))
 
     assert {answer.pod for answer in answers} == {second.name}
+    first.released.set()
     assert {(await request.answer()).status for request in requests} == {200}
     assert len(first.seen) == 1
 
 
 async def test_the_queue_survives_the_last_pod_and_goes_on_with_the_next(world: World) -> None:
     (pod,) = await world.service("sd", limit=1)
-    requests = [await world.send("sd", "/work?ms=1000")]
+    requests = [await world.send("sd", "/hold")]
     await world.working(pod)
     requests += [await world.send("sd", f"/work?ms=10&n={n}") for n in range(7)]
     await world.demand("sd-00001", in_flight=1, queued=7)
@@ -35,6 +37,7 @@ async def test_the_queue_survives_the_last_pod_and_goes_on_with_the_next(world: 
     await world.endpoint("sd-00001", pod, gone=True)
     await world.in_rotation("sd-00001", 0)
     requests.append(await world.send("sd", "/work?ms=1&n=late"))
+    pod.released.set()
     await world.demand("sd-00001", in_flight=0, total=8)
     again = await world.pod("sd-00001", "sd-again")
     answers = await asyncio.gather(*(request.answer() for request in requests))
@@ -58,15 +61,17 @@ async def test_a_pod_that_comes_back_wakes_what_is_held(world: World) -> None:
 
 async def test_drained_is_said_when_nothing_is_in_flight(world: World) -> None:
     first, second = await world.service("sd", limit=1, pods=2)
-    requests = [await world.send("sd", "/work?ms=500") for _ in range(2)]
+    requests = [await world.send("sd", "/hold") for _ in range(2)]
     await world.working(first, second)
 
     await annotate(world, first.name, {"tidegate.dev/drain": "true"})
     await world.in_rotation("sd-00001", 1)
     requests.append(await world.send("sd", "/work?ms=1"))
-    await asyncio.sleep(0.1)
+    second.released.set()
+    assert (await requests[-1].answer()).pod == second.name
     assert not await is_drained(world, first.name)
-    assert {(await request.answer()).status for request in requests} == {200}
+    first.released.set()
+    assert {(await request.answer()).status for request in requests[:2]} == {200}
     await world.api.eventually(lambda: is_drained(world, first.name))
     assert len(first.seen) == 1
     assert len(second.seen) == 2
@@ -77,11 +82,14 @@ async def test_drained_is_said_when_nothing_is_in_flight(world: World) -> None:
 
 async def test_a_drain_waits_for_requests_whose_clients_have_left(world: World) -> None:
     (pod,) = await world.service("sd", limit=1)
-    request = await world.send("sd", "/work?ms=400")
+    request = await world.send("sd", "/hold")
     await world.working(pod)
     request.leave(reset=True)
 
     await annotate(world, pod.name, {"tidegate.dev/drain": "true"})
+    await world.in_rotation("sd-00001", 0)
+    assert not await is_drained(world, pod.name)
+    pod.released.set()
     await world.api.eventually(lambda: is_drained(world, pod.name))
 
     assert pod.active == 0
