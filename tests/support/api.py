@@ -79,7 +79,7 @@ class RunningApi:
                 await self.store.wait_idle()
 
     async def eventually(
-        self, check: Callable[[], bool | Awaitable[bool]], *, timeout: float = 10.0
+        self, check: Callable[[], bool | Awaitable[bool]], *, timeout: float = 30.0
     ) -> None:
         """Wait, in real time, until `check` holds; it may be async. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
