@@ -105,3 +105,17 @@ async def test_what_waits_for_a_revision_that_lost_its_route_is_served(world: Wo
     assert (await world.fetch("sd")).pod == "sd-new"
     plane = world.gateway._plane
     await world.api.eventually(lambda: plane.slots.of(Key("default", "sd-00001")) is None)
+
+
+async def test_a_pod_comes_back_while_its_servers_are_being_deleted(world: World) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    await world.fetch("sd")
+    plane = world.gateway._plane
+    slot = plane.slots.of(Key("default", "sd-00001"))
+
+    await world.endpoint("sd-00001", pod, gone=True)
+    # The connection to the pod is idle for a second, and that long HAProxy keeps the stage.
+    await world.api.eventually(lambda: not plane.servers[slot])
+    await world.endpoint("sd-00001", pod)
+
+    assert (await world.fetch("sd")).status == 200

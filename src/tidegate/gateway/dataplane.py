@@ -238,10 +238,11 @@ class DataPlane:
                 del self._leaving[proxy, name]
                 continue
             commands = [f"del server {proxy}/{name}"]
-            if proxy in self._stages:
-                commands.insert(0, f"disable server {proxy}/{name}")
             if await self.in_flight(proxy, name):
                 continue
+            if proxy in self._stages:
+                commands.insert(0, f"disable server {proxy}/{name}")
+                self._follow(commands[:1])
             try:
                 await self.admin.change(commands)
             except AdminError as error:

@@ -103,6 +103,9 @@ def plan_limited(
         elif server.in_rotation and not stage and not free_stages:
             plan.unplaced.append(pod)
         elif server.in_rotation:
+            if stage and behind is not None and behind.is_maintenance:
+                # It was to be deleted, and HAProxy was not ready for that yet.
+                plan.commands.append(f"enable server {stage}/{behind.name}")
             stage = stage or _enter_stage(plan, slot, revision, server, free_stages)
             plan.commands += [
                 f"add server {slot}/{pod} abns@{prefix}-{stage} maxconn {revision.limit}"
