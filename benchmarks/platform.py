@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import httpx
 
 from benchmarks.report import Row, print_rows
 from tests.e2e.platform import IMAGES, Platform, free_ports, knative_service
+from tidegate.gateway.haproxy import paths
 
 _BURST = 20
 _PODS = 10
@@ -34,6 +36,7 @@ def run() -> list[Row]:
         try:
             _quick_zero(platform)
             rows += [_deployment(platform), *_from_zero(platform), *_burst(platform)]
+            rows.append(_proxy_back(platform))
         finally:
             platform.down()
     return rows
@@ -119,6 +122,30 @@ def _from_zero(platform: Platform) -> list[Row]:
         Row("request at zero pods until its answer", whole, "s"),
         Row("the same less the pod's own start", whole - own, "s"),
     ]
+
+
+def _proxy_back(platform: Platform) -> Row:
+    """After `kill -9` of HAProxy, until the gateway answers a request for a warm pod again."""
+    took = []
+    for _ in range(_ROUNDS):
+        platform.request("first.default.localhost", "/?work=0").raise_for_status()
+        began = time.monotonic()
+        os.kill(_proxy_pid(platform), signal.SIGKILL)
+        while not _answers(platform):
+            time.sleep(0.005)
+        took.append(time.monotonic() - began)
+    return Row("HAProxy killed until it answers again", statistics.median(took), "s", goal="1")
+
+
+def _proxy_pid(platform: Platform) -> int:
+    return int(paths.prepare(platform.data_dir).pid_file.read_text().split()[0])
+
+
+def _answers(platform: Platform) -> bool:
+    try:
+        return platform.request("first.default.localhost", "/?work=0").is_success
+    except httpx.TransportError:
+        return False
 
 
 def _burst(platform: Platform) -> list[Row]:
