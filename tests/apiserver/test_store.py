@@ -117,16 +117,6 @@ async def test_close_finishes_the_writes_on_their_way_and_refuses_new_ones(tmp_p
         await store.put("/pods", Key("a", "y"), thing("y", 1))
 
 
-async def test_backup_is_a_store_of_its_own(tmp_path):
-    async with Store(tmp_path / "store.db") as store:
-        await store.put("/pods", Key("a", "x"), thing("x", 1))
-        await store.backup(tmp_path / "copy.db")
-        await store.put("/pods", Key("a", "y"), thing("y", 1))
-    async with Store(tmp_path / "copy.db") as copy:
-        assert [s.object["metadata"]["name"] for s in copy.items("/pods")] == ["x"]
-        assert copy.version == 1
-
-
 async def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path):
     path = tmp_path / "store.db"
     path.write_bytes(b"this is no database" * 100)

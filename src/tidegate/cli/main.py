@@ -159,6 +159,53 @@ def kubeconfig(
 
 
 @app.command()
+@user_errors
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to write it; readable by you only.")],
+    data_dir: DataDir = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    output: Output = "text",
+) -> None:
+    """Write everything that makes up the platform to one file, while it runs.
+
+    That is every object, the certificates and keys, so that kubeconfigs and tokens stay good, the
+    console's token, the ledger of costs and the list of added images. Logs, images and what pods
+    wrote are not in it. The file is checked before it appears.
+
+    Examples:
+      tidegate backup monday.tidegate
+      tidegate backup /backups/$(date +%F).tidegate -o json
+    """
+    from tidegate.cli.backup import run
+
+    run(_directory(data_dir), file.expanduser().absolute(), force=force, output=output)
+
+
+@app.command()
+@user_errors
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `tidegate backup` wrote.")],
+    data_dir: DataDir = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the platform that is in the directory.")
+    ] = False,
+    output: Output = "text",
+) -> None:
+    """Make a data directory what it was when the backup was taken.
+
+    The platform on it must be down, or never have been. Nothing is touched before the whole file
+    is found to be good.
+
+    Examples:
+      tidegate restore monday.tidegate
+      tidegate down && tidegate restore --force monday.tidegate && tidegate up -d
+    """
+    from tidegate.cli.restore import run
+
+    run(_directory(data_dir), file.expanduser().absolute(), force=force, output=output)
+
+
+@app.command()
 def crds() -> None:
     """Print the CustomResourceDefinitions of all kinds, for a cluster of yours.
 

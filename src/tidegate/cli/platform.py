@@ -1,7 +1,7 @@
 """The composition: every part with its own identity, in one process and one task group.
 
 The parts know each other only through the API; what is passed by hand here is demand (gateway to
-autoscaler), logs, commands and ports (node to API) and tokens (API to node).
+autoscaler), logs, commands, ports and usage (node to API) and tokens (API to node).
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ class Platform:
         self._api.attach_logs(pods.logs)
         self._api.attach_commands(pods.commands)
         self._api.attach_ports(pods.ports)
+        self._api.attach_usage(pods.resources)
         return context, pods
 
     def _console(self, pods: Node, doors: Gateway) -> tuple[Context, Observability, Console]:

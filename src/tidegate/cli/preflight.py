@@ -51,6 +51,19 @@ def hold_data_dir(settings: Settings) -> Generator[None]:
         yield
 
 
+def check_restored(settings: Settings) -> None:
+    """See that no restore was cut short in the middle.
+
+    Raises:
+        UserError: one was; parts of the data directory are older than others.
+    """
+    if settings.restoring_file.exists():
+        raise UserError(
+            f"a restore into {settings.data_dir} was cut short: run `tidegate restore --force`"
+            " again"
+        )
+
+
 def already_running(settings: Settings, pid: int | None) -> UserError:
     """What to tell a user who starts a second platform on a data directory."""
     return UserError(

@@ -50,6 +50,11 @@ class Settings:
     def record_file(self) -> Path:
         return self.data_dir / "platform.json"
 
+    @property
+    def restoring_file(self) -> Path:
+        """Is there while a backup is being restored, and after that was cut short."""
+        return self.data_dir / "restoring"
+
 
 def default_data_dir() -> Path:
     """`TIDEGATE_HOME`, else `~/.tidegate`."""

@@ -69,6 +69,7 @@ def run_in_foreground(settings: Settings) -> None:
         preflight.prepare_data_dir(settings.data_dir)
         _configure_logging(settings)
         with preflight.hold_data_dir(settings):
+            preflight.check_restored(settings)
             preflight.check_ports(settings)
             records.save(settings)
             # Everything heavy is imported here, so that other commands start quickly.

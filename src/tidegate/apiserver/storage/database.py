@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tidegate.kube.errors import UserError
 
-_SCHEMA_VERSION = 1
+SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
     bucket TEXT NOT NULL,
@@ -97,14 +97,6 @@ class Database:
         """Change SQLite's limit on the size of the file."""
         self._db.execute(f"PRAGMA max_page_count={pages:d}")
 
-    def copy_to(self, target: Path) -> None:
-        """A consistent copy, made while the store is in use."""
-        copy = sqlite3.connect(target)
-        try:
-            self._db.backup(copy)
-        finally:
-            copy.close()
-
     def close(self) -> None:
         """Close the file; further use is an error."""
         if self._connection is not None:
@@ -128,14 +120,14 @@ class Database:
         if self._max_pages is not None:
             self.limit_pages(self._max_pages)
         found = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if found > _SCHEMA_VERSION:
+        if found > SCHEMA_VERSION:
             raise DatabaseError(
                 f"the store {self._path} has format {found}, this version of Tidegate knows"
-                f" {_SCHEMA_VERSION}: use the version that wrote it, or another data directory"
+                f" {SCHEMA_VERSION}: use the version that wrote it, or another data directory"
             )
-        if found < _SCHEMA_VERSION:
+        if found < SCHEMA_VERSION:
             db.executescript(_SCHEMA)
-            db.execute(f"PRAGMA user_version={_SCHEMA_VERSION:d}")
+            db.execute(f"PRAGMA user_version={SCHEMA_VERSION:d}")
         row = db.execute("SELECT value FROM counters WHERE name='version'").fetchone()
         return int(row[0]) if row else 0
 

@@ -203,11 +203,6 @@ class Store:
         log = self._bucket(bucket).log
         return log.cursor(log.head if version is None else version)
 
-    async def backup(self, target: Path) -> None:
-        """Write a consistent copy of the database while it is in use."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._executor, self._database.copy_to, target)
-
     async def limit_pages(self, pages: int) -> None:
         """Change the limit on the size of the file."""
         loop = asyncio.get_running_loop()
