@@ -7,7 +7,6 @@ tokens handed out before remain good.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,17 +15,13 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
+from tidegate.kube import certificates
+from tidegate.kube.certificates import Issued
 from tidegate.kube.errors import UserError
 
 _AUTHORITY_LIFE = timedelta(days=3650)
-_LEAF_LIFE = timedelta(days=365)
-_RENEW_BEFORE = timedelta(days=30)
-# Clocks of clients on the same network differ by minutes at most.
-_BACKDATE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ def ensure_pki(
         directory.chmod(0o700)
         _ensure_authority(pki.authority, moment)
         if not pki.token_key.exists():
-            write_private(pki.token_key, _key_pem(ec.generate_private_key(ec.SECP256R1())))
+            write_private(pki.token_key, certificates.key_pem(certificates.new_key()))
         names = tuple(dict.fromkeys(server_names))
         if not _serves(pki.server, pki.authority, moment, names):
             _issue_server(pki.server, pki.authority, moment, names)
@@ -120,20 +115,15 @@ def _pair(directory: Path, name: str) -> KeyPair:
 def _ensure_authority(pair: KeyPair, now: datetime) -> None:
     if pair.certificate.exists() and pair.key.exists():
         certificate = _load_certificate(pair.certificate)
-        if certificate.not_valid_after_utc - now > _RENEW_BEFORE:
+        if not certificates.is_near_end(certificate, now):
             return
-    key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tidegate-ca")])
-    builder = _builder(name, name, key.public_key(), now, _AUTHORITY_LIFE)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(authority=True), critical=True)
-    _store(pair, builder.sign(key, hashes.SHA256()), key)
+    _store(pair, certificates.new_authority(name, now=now, life=_AUTHORITY_LIFE))
 
 
 def _issue_server(pair: KeyPair, authority: KeyPair, now: datetime, names: tuple[str, ...]) -> None:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tidegate-apiserver")])
-    alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
-    _issue_leaf(pair, authority, now, subject, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
+    _store(pair, certificates.issue_server(_load(authority), subject, names, now=now))
 
 
 def _issue_client(
@@ -141,112 +131,38 @@ def _issue_client(
 ) -> None:
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
     attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, user))
-    _issue_leaf(pair, authority, now, x509.Name(attributes), ExtendedKeyUsageOID.CLIENT_AUTH, None)
-
-
-def _issue_leaf(
-    pair: KeyPair,
-    authority: KeyPair,
-    now: datetime,
-    subject: x509.Name,
-    purpose: x509.ObjectIdentifier,
-    alternatives: x509.SubjectAlternativeName | None,
-) -> None:
-    issuer = _load_certificate(authority.certificate)
-    issuer_key = _load_key(authority.key)
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(subject, issuer.subject, key.public_key(), now, _LEAF_LIFE)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
-    builder = builder.add_extension(_usage(authority=False), True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), False)
-    issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-    builder = builder.add_extension(issuer_id, False)
-    if alternatives is not None:
-        builder = builder.add_extension(alternatives, False)
-    _store(pair, builder.sign(issuer_key, hashes.SHA256()), key)
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    now: datetime,
-    life: timedelta,
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATE)
-        .not_valid_after(now + life)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    subject = x509.Name(attributes)
+    _store(pair, certificates.issue_client(_load(authority), subject, now=now))
 
 
 def _serves(pair: KeyPair, authority: KeyPair, now: datetime, names: tuple[str, ...] = ()) -> bool:
     if not (pair.certificate.exists() and pair.key.exists()):
         return False
     certificate = _load_certificate(pair.certificate)
-    if certificate.not_valid_after_utc - now <= _RENEW_BEFORE:
+    if certificates.is_near_end(certificate, now):
         return False
     # A crash between the two files of a pair leaves a key that is not the certificate's.
-    if certificate.public_key() != _load_key(pair.key).public_key():
+    if certificate.public_key() != _load(pair).key.public_key():
         return False
     try:
         certificate.verify_directly_issued_by(_load_certificate(authority.certificate))
     except (InvalidSignature, ValueError):
         return False
-    return not names or _names_of(certificate) >= set(names)
-
-
-def _names_of(certificate: x509.Certificate) -> set[str]:
-    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    return {str(name.value) for name in extension.value}
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
+    return not names or certificates.names_of(certificate) >= set(names)
 
 
 def _load_certificate(path: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(path.read_bytes())
 
 
-def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{path} holds no elliptic curve key")  # noqa: TRY004 - a file's content
-    return key
+def _load(pair: KeyPair) -> Issued:
+    try:
+        return certificates.load(pair.certificate.read_bytes(), pair.key.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{pair.key} or its certificate: {error}") from error
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-
-
-def _store(pair: KeyPair, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+def _store(pair: KeyPair, issued: Issued) -> None:
     # The key first: a certificate without its key would look complete after a crash.
-    write_private(pair.key, _key_pem(key))
-    write_private(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+    write_private(pair.key, issued.key_pem)
+    write_private(pair.certificate, issued.certificate_pem)
