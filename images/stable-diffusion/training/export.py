@@ -107,7 +107,7 @@ def main() -> None:
     WEIGHTS.mkdir(exist_ok=True)
     pieces = tokenizer(load_entries())
     autoencoder = Autoencoder()
-    autoencoder.load_state_dict(torch.load(HERE / "runs" / "autoencoder.pt")["model"])
+    autoencoder.load_state_dict(torch.load(HERE / "runs" / "autoencoder-measured.pt")["model"])
     state = torch.load(HERE / "runs" / "diffusion.pt")
     tokens = torch.tensor([pieces.encode("a red heart"), pieces.encode("")])
     model = Diffusion(pieces.size, tokens.shape[1])

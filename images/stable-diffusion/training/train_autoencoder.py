@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from autoencoder_model import Autoencoder
+from stages import RUNS, Draws, Stage
 from torch import Tensor
 from torch.nn import functional
 
 HERE = Path(__file__).parent
-CHECKPOINT = HERE / "runs" / "autoencoder.pt"
+MEASURED = RUNS / "autoencoder-measured.pt"
+WARM_STEPS = 100
 LATENT_NOISE = 0.08
 LATENT_DECAY = 1e-3
 
@@ -46,37 +47,36 @@ def reconstruction_loss(made: Tensor, wanted: Tensor) -> Tensor:
 
 def train(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
-    rng = np.random.default_rng(options.seed)
     pictures = np.load(HERE / "data" / "pictures.npy", mmap_mode="r")
     model = Autoencoder().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01
     )
-    started, step, average = time.monotonic(), 0, None
-    while (part := (time.monotonic() - started) / (60 * options.minutes)) < 1:
+    parts = {"model": model, "optimizer": optimizer}
+    stage = Stage("autoencoder", parts, seed=options.seed, steps=options.steps)
+    for draws in stage:
         for group in optimizer.param_groups:
-            warm = min(1, (step + 1) / 100)
+            warm = min(1, (stage.step + 1) / WARM_STEPS)
+            part = stage.step / stage.steps
             group["lr"] = options.rate * warm * (0.5 + 0.5 * math.cos(math.pi * part))
-        loss = loss_of(model, crops(pictures, rng, options.batch, options.crop))
+        batch = crops(pictures, draws.numbers, options.batch, options.crop)
+        loss = loss_of(model, batch, draws.noise)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        average = loss.item() if average is None else 0.98 * average + 0.02 * loss.item()
-        step += 1
-        if step % 100 == 0:
-            print(f"step {step} loss {average:.4f} {time.monotonic() - started:.0f}s", flush=True)
-    measure(model, pictures, rng)
-    CHECKPOINT.parent.mkdir(exist_ok=True)
-    torch.save({"model": model.state_dict(), "steps": step}, CHECKPOINT)
+        stage.report(loss.item())
+    measure(model, pictures, Draws(options.seed, "autoencoder", stage.steps).numbers)
+    torch.save({"model": model.state_dict(), "steps": stage.steps}, MEASURED)
     encode_all(model, pictures)
 
 
-def loss_of(model: Autoencoder, picture: Tensor) -> Tensor:
+def loss_of(model: Autoencoder, picture: Tensor, draw: torch.Generator) -> Tensor:
     picture = picture.to(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         latents = model.encode(picture)
-        made = model.decode(latents + LATENT_NOISE * torch.randn_like(latents))
+        noise = LATENT_NOISE * torch.randn(latents.shape, generator=draw)
+        made = model.decode(latents + noise.to(latents.dtype))
     size = latents.float().square().mean()
     return reconstruction_loss(made.float(), picture) + LATENT_DECAY * size
 
@@ -109,12 +109,12 @@ def tensor_of(pictures: np.ndarray) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--crop", type=int, default=64)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     train(options)

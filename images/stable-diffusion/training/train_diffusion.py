@@ -3,9 +3,8 @@
 First the text encoder alone learns to sketch pictures from captions, which costs next to nothing a
 step; then both together learn to remove noise.
 
-A checkpoint is written every few minutes, and when time is up or SIGINT or SIGTERM comes; it holds
-the running mean of the weights too, which is what `export.py` takes. `--minutes` sets the length of
-the learning rate's schedule: flat, then falling over its last part.
+The learning rate is flat for a number of steps and then falls for a number of steps. The running
+mean of the weights is what `export.py` takes.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ import copy
 import dataclasses
 import json
 import random
-import signal
-import time
+from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,26 +24,25 @@ import torch
 from captions import Captioner, tokenizer
 from diffusion_model import Diffusion, alpha_sigma
 from render import Recipe, load_entries
+from stages import Draws, Stage
 from torch import Tensor, nn
 
 from sdserver.tokenizer import MAX_TOKENS
 
 HERE = Path(__file__).parent
-CHECKPOINT = HERE / "runs" / "diffusion.pt"
 DROP_CAPTION = 0.12
 COARSE_WORDS = 0.12  # share of captions cut into short pieces, so that unknown words mean something
 SHARE = {"single": 0.4, "tinted": 0.12, "pair": 0.48}
 MEAN_DECAY = 0.999
 SKETCH_SHARE = 0.3
 SKETCH_RATE = 2e-3
-FALL_FROM = 0.5
 NOISE_SHIFT = 2.2  # towards high noise, where the text decides what the picture becomes
 
 
 class Data:
     """Batches of latents with fresh captions."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self) -> None:
         entries = load_entries()
         self.tokenizer = tokenizer(entries)
         self._captioner = Captioner(entries)
@@ -56,28 +53,26 @@ class Data:
         self._pairs_on: dict[str, list[int]] = {}
         for row in self._rows["pair"]:
             self._pairs_on.setdefault(self.recipes[row].background, []).append(int(row))
-        self._numbers, self._rng = np.random.default_rng(seed), random.Random(seed)
 
-    def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        kinds = self._numbers.choice(list(SHARE), size=size, p=list(SHARE.values()))
-        drawn = [self._draw(k) for k in kinds]
-        tokens = torch.tensor([self._tokens(recipe) for recipe, _ in drawn])
+    def batch(self, size: int, draws: Draws) -> tuple[Tensor, Tensor]:
+        kinds = draws.numbers.choice(list(SHARE), size=size, p=list(SHARE.values()))
+        drawn = [self._draw(k, draws) for k in kinds]
+        tokens = torch.tensor([self._tokens(recipe, draws.words) for recipe, _ in drawn])
         return torch.stack([latents for _, latents in drawn]).float(), tokens
 
-    def _draw(self, wanted: str) -> tuple[Recipe, Tensor]:
-        row = int(self._numbers.choice(self._rows[wanted]))
+    def _draw(self, wanted: str, draws: Draws) -> tuple[Recipe, Tensor]:
+        row = int(draws.numbers.choice(self._rows[wanted]))
         recipe, latents = self.recipes[row], self.latents[row]
         if wanted != "pair":
             return recipe, latents
         # The right half of another pair on the same ground makes a pair never seen before.
-        other = self._rng.choice(self._pairs_on[recipe.background])
+        other = draws.words.choice(self._pairs_on[recipe.background])
         objects = (recipe.objects[0], self.recipes[other].objects[1])
         half = latents.shape[2] // 2
         mixed = torch.cat([latents[..., :half], self.latents[other][..., half:]], dim=2)
         return dataclasses.replace(recipe, objects=objects), mixed
 
-    def _tokens(self, recipe: Recipe) -> list[int]:
-        rng = self._rng
+    def _tokens(self, recipe: Recipe, rng: random.Random) -> list[int]:
         if rng.random() < DROP_CAPTION:
             return self.tokenizer.encode("")
         text = self._captioner.caption(recipe, rng)
@@ -89,14 +84,14 @@ def kind(recipe: Recipe) -> str:
     return "pair" if len(recipe.objects) > 1 else "tinted" if recipe.tint else "single"
 
 
-def noised(latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def noised(latents: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Noisy latents, their times, and the v to be predicted."""
     size = len(latents)
     # Stratified over the batch.
-    u = (torch.arange(size) + torch.rand(size)) / size
+    u = (torch.arange(size) + torch.rand(size, generator=draw)) / size
     t = NOISE_SHIFT * u / (1 + (NOISE_SHIFT - 1) * u)
     alpha, sigma = (a[:, None, None, None] for a in alpha_sigma(t))
-    noise = torch.randn_like(latents)
+    noise = torch.randn(latents.shape, generator=draw)
     return alpha * latents + sigma * noise, t, alpha * noise - sigma * latents
 
 
@@ -159,115 +154,72 @@ def part_of(
     return loss.item(), list(torch.autograd.grad(loss, parameters))
 
 
-def learn_to_sketch(
-    model: Diffusion, data: Data, cores: Cores, *, minutes: float, batch: int = 256
-) -> None:
+def learn_to_sketch(model: Diffusion, data: Data, cores: Cores, options: Namespace) -> None:
     parameters = list(model.text.parameters())
     optimizer = torch.optim.AdamW(
         parameters, lr=SKETCH_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
-    started, step, average = time.monotonic(), 0, None
-    while (part := (time.monotonic() - started) / (60 * minutes)) < 1:
+    parts = {"text": model.text, "optimizer": optimizer}
+    stage = Stage("sketch", parts, seed=options.seed, steps=options.sketch_steps)
+    for draws in stage:
+        part = stage.step / stage.steps
         for group in optimizer.param_groups:
-            group["lr"] = (
-                SKETCH_RATE * min(1, (step + 1) / 200) * min(1, max(0.02, 1.4 - 1.4 * part))
-            )
+            warm, fall = min(1, (stage.step + 1) / 200), min(1, max(0.02, 1.4 - 1.4 * part))
+            group["lr"] = SKETCH_RATE * warm * fall
         loss = cores.gradients(
-            lambda x, k: sketch_loss(model, x, k), parameters, *data.batch(batch)
+            lambda x, k: sketch_loss(model, x, k),
+            parameters,
+            *data.batch(options.sketch_batch, draws),
         )
         optimizer.step()
-        step += 1
-        average = loss if average is None else 0.98 * average + 0.02 * loss
-        if step % 100 == 0:
-            print(
-                f"sketch: step {step} loss {average:.4f} {time.monotonic() - started:.0f} s",
-                flush=True,
-            )
+        stage.report(loss)
 
 
-def train(options: argparse.Namespace) -> None:
-    torch.manual_seed(options.seed)
-    state = torch.load(CHECKPOINT) if CHECKPOINT.exists() and not options.fresh else None
-    step = state["step"] if state else 0
-    data = Data(options.seed + step)
-    model, cores = Diffusion(data.tokenizer.size, MAX_TOKENS), Cores(options.threads)
-    if state is None:
-        learn_to_sketch(model, data, cores, minutes=options.sketch_minutes)
+def learn_to_denoise(model: Diffusion, data: Data, cores: Cores, options: Namespace) -> None:
     parameters = list(model.parameters())
     mean = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(
         parameters, lr=options.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
-    spent_before = 0.0
-    if state:
-        model.load_state_dict(state["model"])
-        mean.load_state_dict(state["mean"])
-        optimizer.load_state_dict(state["optimizer"])
-        spent_before = state["spent"]
-    stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda n, _: stop.append(n))
-
-    started = saved = time.monotonic()
-    average, first = None, step
-    while not stop:
-        spent = spent_before + time.monotonic() - started
-        part = spent / (60 * options.minutes)
-        if part >= 1:
-            break
-        fall = min(1.0, max(0.01, (1 - part) / (1 - FALL_FROM))) * min(1, (step + 1) / 300)
-        latents, tokens = data.batch(options.batch)
+    parts = {"model": model, "mean": mean, "optimizer": optimizer}
+    steps = options.flat_steps + options.fall_steps
+    stage = Stage("diffusion", parts, seed=options.seed, steps=steps)
+    for draws in stage:
+        warm = min(1.0, (stage.step + 1) / 300)
+        fall = min(1.0, max(0.01, (steps - stage.step) / options.fall_steps))
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate * warm * fall
+        latents, tokens = data.batch(options.batch, draws)
         loss = cores.gradients(
             lambda *part: diffusion_loss(model, *part),
             parameters,
             latents,
-            *noised(latents),
+            *noised(latents, draws.noise),
             tokens,
         )
-        for group in optimizer.param_groups:
-            group["lr"] = options.rate * fall
         optimizer.step()
-        step += 1
-        blend = 1 - min(MEAN_DECAY, (1 + step) / (10 + step))
+        blend = 1 - min(MEAN_DECAY, (2 + stage.step) / (11 + stage.step))
         torch._foreach_lerp_(list(mean.parameters()), list(model.parameters()), blend)
-        average = loss if average is None else 0.99 * average + 0.01 * loss
-        if step % 100 == 0:
-            pace = (time.monotonic() - started) / (step - first)
-            print(f"step {step} loss {average:.4f} part {part:.3f} {pace:.3f} s/step", flush=True)
-        if time.monotonic() - saved > 60 * options.save_every:
-            saved = time.monotonic()
-            save(model, mean, optimizer, step, spent)
-    save(model, mean, optimizer, step, spent_before + time.monotonic() - started)
-
-
-def save(
-    model: Diffusion, mean: Diffusion, optimizer: torch.optim.Optimizer, step: int, spent: float
-) -> None:
-    beside = CHECKPOINT.with_suffix(".new")
-    state = {
-        "model": model.state_dict(),
-        "mean": mean.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-        "spent": spent,
-    }
-    torch.save(state, beside)
-    beside.replace(CHECKPOINT)
+        stage.report(loss)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--sketch-minutes", type=float, default=10)
+    parser.add_argument("--sketch-steps", type=int, default=3000)
+    parser.add_argument("--flat-steps", type=int, default=3000)
+    parser.add_argument("--fall-steps", type=int, default=3000)
+    parser.add_argument("--sketch-batch", type=int, default=256)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--save-every", type=float, default=3, help="minutes")
-    parser.add_argument("--fresh", action="store_true", help="forget the checkpoint")
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    train(options)
+    torch.manual_seed(options.seed)
+    data, cores = Data(), Cores(options.threads)
+    model = Diffusion(data.tokenizer.size, MAX_TOKENS)
+    learn_to_sketch(model, data, cores, options)
+    learn_to_denoise(model, data, cores, options)
 
 
 if __name__ == "__main__":
