@@ -33,6 +33,7 @@ from tidegate.apiserver.selection import exact_name
 from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Stored
 from tidegate.apiserver.subresources import bind_pod, eviction_options, finalize_namespace
+from tidegate.apiserver.unstored import read_all, read_one
 from tidegate.apiserver.values import mapping
 from tidegate.apiserver.versions import served
 from tidegate.apiserver.view import StoreView
@@ -108,6 +109,8 @@ class Api:
     ) -> Stored:
         """One object; subresource `status` gives the object, `scale` its Scale."""
         self._begin(context, "get", spec, subresource, namespace, name)
+        if spec.reader:
+            return await read_one(spec, spec.reader, namespace, name)
         stored = self.store.get(spec.bucket, Key(namespace or "", name))
         if stored is None:
             raise not_found(spec.resource, name)
@@ -125,6 +128,9 @@ class Api:
         options = options or ListOptions()
         name = exact_name(options.field_selector)
         self._begin(context, "list", spec, "", namespace, name)
+        if spec.reader:
+            version = self.store.version
+            return await read_all(spec, spec.reader, namespace, options, version)
         return self._lister.list(spec, namespace, options)
 
     def watch(

@@ -31,6 +31,7 @@ from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.subresources import AccountTokens, LogSource, PodLogs
 from tidegate.apiserver.kubeconfig import write_kubeconfig
 from tidegate.apiserver.local import LocalClient
+from tidegate.apiserver.metrics import Metrics
 from tidegate.apiserver.openapi.documents import OpenApiDocuments
 from tidegate.apiserver.registry.builtin import default_registry
 from tidegate.apiserver.storage.store import Store
@@ -40,6 +41,7 @@ from tidegate.kube.controller import Context
 from tidegate.kube.informer import Informers
 from tidegate.kube.objects import is_condition_true, is_deleting
 from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
+from tidegate.kube.usage import UsageSource
 from tidegate.web.server import HttpServer, listen
 
 logger = logging.getLogger(__name__)
@@ -123,7 +125,9 @@ class ApiServer:
         self._registry = default_registry()
         self.api = GuardedApi(self._store, self._registry, self._authorizer, clock=clock)
         self._authenticator = Authenticator(self._tokens, self.api.view)
-        for spec in Reviews(self._authenticator, self._authorizer).specs():
+        self._metrics = Metrics(self.api.view)
+        reviews = Reviews(self._authenticator, self._authorizer)
+        for spec in (*reviews.specs(), *self._metrics.specs()):
             self._registry.add(spec)
         self._streams = Streams()
         self._logs = PodLogs(self.api, self._streams)
@@ -182,6 +186,10 @@ class ApiServer:
     def attach_ports(self, source: PortSource) -> None:
         """Reach the ports of pods through `source`."""
         self._ports.source = source
+
+    def attach_usage(self, source: UsageSource) -> None:
+        """Serve metrics.k8s.io from what `source` measures."""
+        self._metrics.source = source
 
     def issue_token(
         self,

@@ -71,6 +71,9 @@ INGRESSES = Resource("networking.k8s.io", "v1", "Ingress", "ingresses", True, ("
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases")
 
+NODE_METRICS = Resource("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", False)
+POD_METRICS = Resource("metrics.k8s.io", "v1beta1", "PodMetrics", "pods")
+
 _RBAC = "rbac.authorization.k8s.io"
 ROLES = Resource(_RBAC, "v1", "Role", "roles")
 ROLE_BINDINGS = Resource(_RBAC, "v1", "RoleBinding", "rolebindings")

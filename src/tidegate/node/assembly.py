@@ -33,6 +33,7 @@ from tidegate.node.ports import PortAllocator
 from tidegate.node.runtime.process.runtime import ProcessRuntime
 from tidegate.node.service_proxy.controller import ServiceProxy
 from tidegate.node.specs import load_table
+from tidegate.node.usage import UsageMeter
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Node:
         logs: the containers' logs.
         commands: runs commands in the containers.
         ports: connects to the containers' ports.
+        resources: what the pods use of CPU and memory.
     """
 
     def __init__(self, context: Context, settings: NodeSettings, tokens: TokenSource) -> None:
@@ -113,6 +115,7 @@ class Node:
         self._service_proxy = ServiceProxy(context, bind=settings.bind)
         self.logs = LogSource(settings.data_dir, pods, clock=clock)
         self.ports = PortSource(pods)
+        self.resources = UsageMeter(settings.name, pods, clock=clock)
         self.commands = CommandSource(settings.data_dir, pods, self._runtime)
 
     async def run(self) -> None:
@@ -138,6 +141,7 @@ class Node:
             group.create_task(self._runtime.run())
             group.create_task(self._agent.run())
             group.create_task(self._service_proxy.run())
+            group.create_task(self.resources.run())
 
     @property
     def currency(self) -> str:

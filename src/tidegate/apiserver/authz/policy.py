@@ -191,6 +191,13 @@ def _user_facing_roles() -> Iterable[Object]:
         _rule(("discovery.k8s.io",), ("endpointslices",), _READ),
         _rule(_KNATIVE, ("*",), _READ),
     )
+    metrics = _role(
+        "system:aggregated-metrics-reader",
+        _rule(("metrics.k8s.io",), ("pods", "nodes"), _READ),
+    )
+    for role in ("view", "edit", "admin"):
+        metrics["metadata"]["labels"][f"{_RBAC}/aggregate-to-{role}"] = "true"
+    yield metrics
     yield _aggregate_to(
         "edit",
         _rule(("",), ("secrets",), _READ),
@@ -264,6 +271,7 @@ def _part_roles() -> Iterable[Object]:
         _rule(("apps",), ("deployments/scale",), ("get", *_CHANGE)),
         _rule(("apps",), ("replicasets",), _READ),
         _rule(("discovery.k8s.io",), ("endpointslices",), _READ),
+        _rule(("metrics.k8s.io",), ("pods",), ("get", "list")),
         _rule(("autoscaling.internal.knative.dev",), ("*",), (*_READ, *_CHANGE)),
         _rule(("serving.knative.dev",), ("*",), _READ),
         events,

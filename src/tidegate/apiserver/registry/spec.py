@@ -27,6 +27,7 @@ Schema = dict[str, Any]
 Default = Callable[[Object], None]
 Validate = Callable[[Object, "Object | None", FieldErrors], None]
 CreateHandler = Callable[[RequestContext, Object], Awaitable[Object]]
+Reader = Callable[["str | None"], Awaitable[list[Object]]]
 
 
 class ClusterView(Protocol):
@@ -69,6 +70,8 @@ class KindSpec:
         prepare: what needs a look at other objects (allocations, existence), in place.
         create_handler: answers a create without storing (reviews); such a kind has only the
             verb `create`.
+        reader: gives the objects of a namespace, or of all, of a kind that is not stored; such a
+            kind has only the verbs `get` and `list`.
         status_subresource: status is written only through `/status`.
         generation: `metadata.generation` counts changes outside metadata and status.
         scale: the scale subresource, if any.
@@ -89,6 +92,7 @@ class KindSpec:
     admit: Admit | None = None
     prepare: Prepare | None = None
     create_handler: CreateHandler | None = None
+    reader: Reader | None = None
     status_subresource: bool = False
     generation: bool = False
     scale: ScaleSpec | None = None

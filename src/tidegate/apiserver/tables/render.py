@@ -9,7 +9,7 @@ import orjson
 
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.storage.stored import Stored
-from tidegate.apiserver.tables import core, network, pods, policy, workloads
+from tidegate.apiserver.tables import core, metrics, network, pods, policy, workloads
 from tidegate.apiserver.tables.columns import Layout
 from tidegate.apiserver.tables.custom import layout_of
 
@@ -32,6 +32,8 @@ _LAYOUTS: Mapping[tuple[str, str], Layout] = {
     ("discovery.k8s.io", "endpointslices"): network.ENDPOINT_SLICES,
     ("coordination.k8s.io", "leases"): core.LEASES,
     ("apiextensions.k8s.io", "customresourcedefinitions"): core.CREATED_AT,
+    ("metrics.k8s.io", "nodes"): metrics.NODE_METRICS,
+    ("metrics.k8s.io", "pods"): metrics.POD_METRICS,
     (_RBAC, "roles"): core.CREATED_AT,
     (_RBAC, "clusterroles"): core.CREATED_AT,
     (_RBAC, "rolebindings"): policy.BINDINGS,

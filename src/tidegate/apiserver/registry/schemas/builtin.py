@@ -9,6 +9,7 @@ from tidegate.apiserver.registry.schemas import (
     apps,
     core,
     meta,
+    metrics,
     networking,
     pods,
     rbac,
@@ -33,6 +34,7 @@ _PREFIXES = {
     "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
     "authentication": "io.k8s.api.authentication.v1",
     "authorization": "io.k8s.api.authorization.v1",
+    "metrics": "io.k8s.metrics.pkg.apis.metrics.v1beta1",
     "policy": "io.k8s.api.policy.v1",
 }
 _TEXTS = (
@@ -49,6 +51,7 @@ _TEXTS = (
     ("apiextensions", apiextensions.APIEXTENSIONS),
     ("authentication", reviews.AUTHENTICATION),
     ("authorization", reviews.AUTHORIZATION),
+    ("metrics", metrics.METRICS),
     ("policy", reviews.POLICY),
 )
 
