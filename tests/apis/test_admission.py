@@ -15,8 +15,9 @@ from tidegate.apis.admission import (
     admit_route,
     admit_service,
 )
+from tidegate.apis.autoscaler_config import AutoscalerConfig
 from tidegate.apis.defaults import with_defaults
-from tidegate.apis.settings import ADMISSION, Autoscaler, Defaults, Features, Settings
+from tidegate.apis.settings import ADMISSION, Defaults, Features, Settings
 from tidegate.kube.errors import BadRequest, Invalid
 from tidegate.kube.objects import thaw
 
@@ -448,7 +449,7 @@ def test_good_scaling_annotations_pass(annotations: dict[str, str]) -> None:
 
 
 def test_the_cluster_limits_the_scale() -> None:
-    ADMISSION.current = Settings(autoscaler=Autoscaler(max_scale_limit=10))
+    ADMISSION.current = Settings(autoscaler=AutoscalerConfig(max_scale_limit=10))
     assert "expected 1 <= 11 <= 10" in refusal(changed(lambda o: annotate(o, max_scale="11")))
     assert "max-scale=0 (unlimited)" in refusal(changed(lambda o: annotate(o, max_scale="0")))
 

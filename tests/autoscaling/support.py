@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 
+from tidegate.apis.autoscaler_config import AutoscalerConfig
 from tidegate.apis.autoscaling import MPA_CLASS
 from tidegate.apis.demand import Demand, PodLoad
-from tidegate.autoscaling.config import AutoscalerConfig
 from tidegate.autoscaling.settings import parse_settings
 from tidegate.kube.objects import Key
 

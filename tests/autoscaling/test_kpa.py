@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.autoscaling.support import demand, settings
+from tidegate.apis.autoscaler_config import AutoscalerConfig
 from tidegate.apis.autoscaling import KPA_CLASS
-from tidegate.autoscaling.config import AutoscalerConfig
 from tidegate.autoscaling.policies import kpa
 from tidegate.autoscaling.policies.buckets import DemandBuckets, weighted
 from tidegate.autoscaling.policies.kpa import Averages, KpaState

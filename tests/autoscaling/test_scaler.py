@@ -6,6 +6,8 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tests.autoscaling.support import REVISION, ManualDemand, demand, pod_autoscaler
 from tests.support.api import running_api
 from tests.support.virtual_clock import VirtualClock
@@ -13,6 +15,7 @@ from tidegate.apis.autoscaling import KPA_CLASS, POD_AUTOSCALERS
 from tidegate.autoscaling.assembly import build
 from tidegate.kube.clock import SystemClock, rfc3339
 from tidegate.kube.controller import Context
+from tidegate.kube.errors import BadRequest
 from tidegate.kube.informer import Informers
 from tidegate.kube.objects import annotations_of, condition_of, is_deleting, name_of
 from tidegate.kube.resources import (
@@ -303,13 +306,13 @@ async def test_the_config_map_is_honoured_live(tmp_path):
         await world.advance(1)
         await world.drained()
         assert await world.replicas() == 0
-        # Nonsense leaves the former settings in force.
-        await world.client.patch(
-            CONFIG_MAPS,
-            "config-autoscaler",
-            {"data": {"min-scale": "many"}},
-            namespace="knative-serving",
-        )
+        with pytest.raises(BadRequest, match="min-scale"):
+            await world.client.patch(
+                CONFIG_MAPS,
+                "config-autoscaler",
+                {"data": {"min-scale": "many"}},
+                namespace="knative-serving",
+            )
         await world.settle()
         assert await world.replicas() == 0
         await world.client.patch(

@@ -12,6 +12,7 @@ from tests.support.api import RunningApi, running_api
 from tests.support.virtual_clock import VirtualClock
 from tidegate.apis import autoscaling, networking, serving
 from tidegate.apis.settings import ADMISSION, Settings
+from tidegate.apiserver.registry.registry import Registry
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import NotFound
 from tidegate.kube.informer import Informers
@@ -176,12 +177,12 @@ class Cluster:
 
 @asynccontextmanager
 async def running_serving(
-    directory: Path, settings: ServingSettings | None = None
+    directory: Path, settings: ServingSettings | None = None, *, registry: Registry | None = None
 ) -> AsyncIterator[Cluster]:
     """Serving on an API of its own, in virtual time."""
     clock = VirtualClock()
     ADMISSION.current = Settings()
-    async with running_api(directory, clock) as api:
+    async with running_api(directory, clock, registry=registry) as api:
         client = api.client("system:serviceaccount:knative-serving:controller")
         context = Context(client, Informers(client, clock=clock), clock)
         runnables = build(context, settings=settings or ServingSettings())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.serving.support import Cluster, running_serving, service
 from tidegate.apis import networking, serving
 from tidegate.apis.settings import CONFIG_MAPS
+from tidegate.apiserver.registry.builtin import default_registry
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.resources import CONFIG_MAPS as CONFIG_MAP_RESOURCE
 from tidegate.kube.resources import EVENTS
@@ -92,15 +94,19 @@ async def test_a_tag_can_be_chosen_by_header(cluster: Cluster) -> None:
     assert len(paths) == 2
 
 
-async def test_a_bad_value_leaves_the_former_ones(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
+async def test_without_our_door_a_bad_value_leaves_the_former_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await cluster.set_config("config-defaults", {"revision-timeout-seconds": "123"})
-    with caplog.at_level(logging.ERROR):
-        await cluster.set_config("config-defaults", {"revision-timeout-seconds": "soon"})
-    assert "config-defaults: revision-timeout-seconds" in caplog.text
-    events = await cluster.client.list(EVENTS, namespace="knative-serving")
-    assert "InvalidConfiguration" in {item["reason"] for item in events.items}
-    await cluster.apply(serving.SERVICES, service())
-    live = await cluster.get(serving.SERVICES, "hello")
-    assert live["spec"]["template"]["spec"]["timeoutSeconds"] == 123
+    registry = default_registry()
+    registry.add(replace(registry.of(CONFIG_MAP_RESOURCE), admit=None))
+    bad = {"revision-timeout-seconds": "soon"}
+    async with running_serving(tmp_path, registry=registry) as cluster:
+        await cluster.set_config("config-defaults", {"revision-timeout-seconds": "123"})
+        with caplog.at_level(logging.ERROR):
+            await cluster.set_config("config-defaults", bad)
+        assert 'config-defaults: failed to parse "revision-timeout-seconds"' in caplog.text
+        events = await cluster.client.list(EVENTS, namespace="knative-serving")
+        assert "InvalidConfiguration" in {item["reason"] for item in events.items}
+        await cluster.apply(serving.SERVICES, service())
+        live = await cluster.get(serving.SERVICES, "hello")
+        assert live["spec"]["template"]["spec"]["timeoutSeconds"] == 123

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tidegate.apis.settings import Autoscaler, Settings
+from tidegate.apis.autoscaler_config import AutoscalerConfig
+from tidegate.apis.settings import Settings
 from tidegate.serving.children import covers
 from tidegate.serving.deployment import make_deployment
 from tidegate.serving.revision_children import make_pod_autoscaler, make_services
@@ -112,19 +113,21 @@ def test_time_to_finish_is_the_request_timeout() -> None:
 @pytest.mark.parametrize(
     ("annotations", "autoscaler", "replicas"),
     [
-        ({}, Autoscaler(), 1),
-        ({}, Autoscaler(initial_scale=3), 3),
-        ({"autoscaling.knative.dev/initial-scale": "2"}, Autoscaler(), 2),
-        ({"autoscaling.knative.dev/initialScale": "2"}, Autoscaler(), 2),
-        ({"autoscaling.knative.dev/initial-scale": "0"}, Autoscaler(), 1),
+        ({}, AutoscalerConfig(), 1),
+        ({}, AutoscalerConfig(initial_scale=3), 3),
+        ({"autoscaling.knative.dev/initial-scale": "2"}, AutoscalerConfig(), 2),
+        ({"autoscaling.knative.dev/initialScale": "2"}, AutoscalerConfig(), 2),
+        ({"autoscaling.knative.dev/initial-scale": "0"}, AutoscalerConfig(), 1),
         (
             {"autoscaling.knative.dev/initial-scale": "0"},
-            Autoscaler(allow_zero_initial_scale=True),
+            AutoscalerConfig(allow_zero_initial_scale=True),
             0,
         ),
     ],
 )
-def test_initial_scale(annotations: dict[str, str], autoscaler: Autoscaler, replicas: int) -> None:
+def test_initial_scale(
+    annotations: dict[str, str], autoscaler: AutoscalerConfig, replicas: int
+) -> None:
     deployment = make_deployment(revision(annotations=annotations), Settings(autoscaler=autoscaler))
     assert deployment["spec"]["replicas"] == replicas
 

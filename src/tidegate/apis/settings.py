@@ -15,12 +15,21 @@ from typing import Any
 
 import yaml
 
-from tidegate.apis.autoscaling import KPA_CLASS
-from tidegate.apis.durations import parse_duration
+from tidegate.apis.autoscaler_config import AutoscalerConfig, parse_config
+from tidegate.apis.parsing import (
+    Parsers,
+    read_boolean,
+    read_duration,
+    read_integer,
+    read_keys,
+    read_quantity,
+)
 from tidegate.kube.errors import UserError
 
 NAMESPACE = "knative-serving"
 CLUSTER_LOCAL_DOMAIN = "svc.cluster.local"
+
+MAX_INT32 = 2**31 - 1
 
 Data = Mapping[str, str]
 
@@ -105,16 +114,10 @@ class Deployment:
 
     progress_deadline: int = 600
     pod_is_always_schedulable: bool = False
-
-
-@dataclass(frozen=True)
-class Autoscaler:
-    """The part of `config-autoscaler` that admission and Deployments need."""
-
-    initial_scale: int = 1
-    allow_zero_initial_scale: bool = False
-    max_scale_limit: int = 0
-    pod_autoscaler_class: str = KPA_CLASS
+    digest_resolution_timeout: int = 10
+    registries_skipping_tag_resolving: frozenset[str] = frozenset(
+        {"kind.local", "ko.local", "dev.local"}
+    )
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class Settings:
     domains: tuple[Domain, ...] = ()
     gc: GarbageCollection = field(default_factory=GarbageCollection)
     deployment: Deployment = field(default_factory=Deployment)
-    autoscaler: Autoscaler = field(default_factory=Autoscaler)
+    autoscaler: AutoscalerConfig = field(default_factory=AutoscalerConfig)
 
     def with_config_map(self, name: str, data: Data) -> Settings:
         """These settings with one ConfigMap's `data` in force; others' names change nothing.
@@ -136,13 +139,13 @@ class Settings:
             SettingError: a value cannot be used; names the ConfigMap and the key.
         """
         parsers: dict[str, tuple[str, Callable[[Data], Any]]] = {
-            "config-defaults": ("defaults", _reader(Defaults)),
+            "config-defaults": ("defaults", _defaults),
             "config-features": ("features", _features),
             "config-network": ("network", _network),
             "config-domain": ("domains", _domains),
             "config-gc": ("gc", _gc),
-            "config-deployment": ("deployment", _reader(Deployment)),
-            "config-autoscaler": ("autoscaler", _reader(Autoscaler)),
+            "config-deployment": ("deployment", _deployment),
+            "config-autoscaler": ("autoscaler", parse_config),
         }
         if name not in parsers:
             return self
@@ -178,70 +181,116 @@ ADMISSION = SettingsHolder()
 _TEMPLATE_TERM = re.compile(
     r"\{\{-?\s*(\.\w+|index\s+\.(Annotations|Labels)\s+\"[^\"]+\")\s*-?\}\}"
 )
-_TIMES = ("-seconds", "-duration", "-deadline")
+_QUANTITIES = frozenset(
+    f"revision_{name}_{section}"
+    for name in ("cpu", "memory", "ephemeral_storage")
+    for section in ("request", "limit")
+)
 
 
-def _reader(cls: type[Any]) -> Callable[[Data], Any]:
-    """A parser that fills a dataclass by its fields' names, dashes for underscores."""
-
-    def read(data: Data) -> Any:
-        values: dict[str, Any] = {}
-        for item in fields(cls):
-            key = item.name.replace("_", "-")
-            if key in data:
-                values[item.name] = _value(key, data[key], item.default)
-        return cls(**values)
-
-    return read
+def _key(name: str) -> str:
+    return name.replace("_", "-")
 
 
-def _value(key: str, text: str, default: object) -> object:
-    text = text.strip()
+def _parsers(cls: type[Any], **special: Callable[[str], Any]) -> Parsers:
+    """What reads each field of a dataclass from the key of its name, dashes for underscores."""
+    return {
+        _key(item.name): (item.name, special.get(item.name) or _plain(item.default))
+        for item in fields(cls)
+    }
+
+
+def _plain(default: object) -> Callable[[str], Any]:
     if isinstance(default, bool):
-        return text.lower() == "true"
-    if isinstance(default, int):
-        return _seconds(key, text) if key.endswith(_TIMES) else _number(key, text)
-    return text
+        return read_boolean
+    return read_integer if isinstance(default, int) else _text
 
 
-def _number(key: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ValueError(f"{key}: {text!r} is no whole number") from error
+def _text(text: str) -> str:
+    return text.strip()
 
 
-def _seconds(key: str, text: str) -> int:
-    """Seconds, written as a plain number or as a duration."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return int(parse_duration(text))
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from error
+def _template(text: str) -> str:
+    if "{{" in _TEMPLATE_TERM.sub("", text):
+        raise ValueError(
+            f"{text!r} has terms other than fields, as {{{{.Name}}}}, "
+            'and {{index .Annotations "key"}}'
+        )
+    return text.strip()
+
+
+def _whole_seconds(text: str) -> int:
+    seconds = read_duration(text)
+    if seconds <= 0:
+        raise ValueError(f"cannot be a non-positive duration, was {text}")
+    if seconds != int(seconds):
+        raise ValueError(f"must be rounded to a whole second, was: {text}")
+    return int(seconds)
+
+
+def _registries(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    """Reads one of a few words, in any case."""
+
+    def parse(text: str) -> str:
+        for choice in choices:
+            if text.strip().lower() == choice.lower():
+                return choice
+        raise ValueError(f'"{text}" is none of {", ".join(choices)}')
+
+    return parse
+
+
+def _defaults(data: Data) -> Defaults:
+    special = dict.fromkeys(_QUANTITIES, read_quantity)
+    found = Defaults(**read_keys(data, _parsers(Defaults, **special)))
+    timeout, maximum = found.revision_timeout_seconds, found.max_revision_timeout_seconds
+    if timeout > maximum:
+        raise ValueError(
+            f"revision-timeout-seconds ({timeout}) cannot be greater than "
+            f"max-revision-timeout-seconds ({maximum})"
+        )
+    for key, value in (
+        ("revision-response-start-timeout-seconds", found.revision_response_start_timeout_seconds),
+        ("revision-idle-timeout-seconds", found.revision_idle_timeout_seconds),
+    ):
+        # The default of the one must not keep an operator from lowering the other alone.
+        if key in data and value > timeout:
+            raise ValueError(
+                f"{key} ({value}) cannot be greater than revision-timeout-seconds ({timeout})"
+            )
+    limit, concurrency = found.container_concurrency_max_limit, found.container_concurrency
+    if limit < 1:
+        raise ValueError(f"expected 1 <= {limit} <= {MAX_INT32}: container-concurrency-max-limit")
+    if not 0 <= concurrency <= limit:
+        raise ValueError(f"expected 0 <= {concurrency} <= {limit}: container-concurrency")
+    return found
 
 
 def _features(data: Data) -> Features:
-    flags = {key: value.strip().lower() for key, value in data.items()}
-    for key, value in flags.items():
-        if value not in ("enabled", "allowed", "disabled"):
-            raise ValueError(f"{key}: {value!r} is none of Enabled, Allowed, Disabled")
-    return Features(flags)
+    flag = _one_of("enabled", "allowed", "disabled")
+    return Features(read_keys(data, {key: (key, flag) for key in data}))
 
 
 def _network(data: Data) -> Network:
-    for key in ("domain-template", "tag-template"):
-        if "{{" in _TEMPLATE_TERM.sub("", data.get(key, "")):
-            raise ValueError(
-                f"{key}: {data[key]!r} has terms other than fields, as {{{{.Name}}}}, "
-                'and {{index .Annotations "key"}}'
-            )
-    read = _reader(Network)
-    network: Network = read(data)
+    network = Network(
+        **read_keys(
+            data,
+            _parsers(Network, domain_template=_template, tag_template=_template),
+        )
+    )
     if network.http_protocol.lower() not in ("enabled", "redirected"):
-        raise ValueError(f"http-protocol: {network.http_protocol!r} is none of Enabled, Redirected")
+        raise ValueError(
+            f"httpProtocol {network.http_protocol} in config-network ConfigMap is not supported"
+        )
+    if network.rollout_duration < 0:
+        raise ValueError(
+            f"rollout-duration must be a positive integer, but was {network.rollout_duration}"
+        )
+    read_keys(data, _UNUSED_NETWORK_KEYS)
     return network
 
 
@@ -258,16 +307,76 @@ def _domains(data: Data) -> tuple[Domain, ...]:
 
 
 def _gc(data: Data) -> GarbageCollection:
-    values: dict[str, int | None] = {}
-    for item in fields(GarbageCollection):
-        key = item.name.replace("_", "-")
-        if key not in data:
-            continue
-        text = data[key].strip()
-        if text == "disabled" and item.name != "min_non_active_revisions":
-            values[item.name] = None
-        elif item.name.startswith("retain"):
-            values[item.name] = _seconds(key, text)
-        else:
-            values[item.name] = _number(key, text)
-    return GarbageCollection(**values)  # pyright: ignore[reportArgumentType]
+    found = GarbageCollection(
+        **read_keys(
+            data,
+            {
+                _key(name): (name, parse)
+                for name, parse in (
+                    ("retain_since_create_time", _or_disabled(_age)),
+                    ("retain_since_last_active_time", _or_disabled(_age)),
+                    ("min_non_active_revisions", _count),
+                    ("max_non_active_revisions", _or_disabled(_count)),
+                )
+            },
+        )
+    )
+    low, high = found.min_non_active_revisions, found.max_non_active_revisions
+    if high is not None and low > high:
+        raise ValueError(
+            f"min-non-active-revisions({low}) must be <= max-non-active-revisions({high})"
+        )
+    return found
+
+
+def _or_disabled(parse: Callable[[str], int]) -> Callable[[str], int | None]:
+    return lambda text: None if text.strip().lower() == "disabled" else parse(text)
+
+
+def _age(text: str) -> int:
+    seconds = read_duration(text)
+    if seconds < 0:
+        raise ValueError("must be non-negative")
+    return int(seconds)
+
+
+def _count(text: str) -> int:
+    count = read_integer(text)
+    if count < 0:
+        raise ValueError("must be non-negative")
+    return count
+
+
+def _deployment(data: Data) -> Deployment:
+    parsers = _parsers(
+        Deployment,
+        progress_deadline=_whole_seconds,
+        digest_resolution_timeout=_whole_seconds,
+        registries_skipping_tag_resolving=_registries,
+    )
+    read_keys(data, _UNUSED_DEPLOYMENT_KEYS)
+    return Deployment(**read_keys(data, parsers))
+
+
+def _unused(parse: Callable[[str], Any], *keys: str) -> Parsers:
+    return {key: (key, parse) for key in keys}
+
+
+# Keys that change nothing here are checked all the same: who mistypes one shall hear of it.
+_UNUSED_NETWORK_KEYS = {
+    **_unused(read_boolean, "enable-mesh-pod-addressability"),
+    **_unused(_one_of("enabled", "disabled", "auto"), "mesh-compatibility-mode"),
+    **_unused(_one_of("enabled", "disabled"), "external-domain-tls", "auto-tls"),
+    **_unused(_one_of("enabled", "disabled"), "cluster-local-domain-tls", "system-internal-tls"),
+}
+_UNUSED_DEPLOYMENT_KEYS = {
+    **_unused(
+        read_quantity,
+        *(
+            f"queue-sidecar-{name}-{section}"
+            for name in ("cpu", "memory", "ephemeral-storage")
+            for section in ("request", "limit")
+        ),
+    ),
+    **_unused(_one_of("prefer-spread-revision-over-nodes", "none"), "default-affinity-type"),
+}

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tidegate.apis.autoscaler_config import AutoscalerConfig
 from tidegate.apis.autoscaling import POD_AUTOSCALERS
 from tidegate.apis.demand import Demand, DemandSource
-from tidegate.autoscaling.config import AutoscalerConfig
 from tidegate.autoscaling.live_config import LiveConfig
 from tidegate.autoscaling.overlay import Overlay
 from tidegate.autoscaling.policies.decision import Decision

@@ -7,15 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from tidegate.apis.autoscaler_config import AutoscalerConfig
 from tidegate.apis.autoscaling import ANNOTATION_GROUP
-from tidegate.autoscaling.config import (
-    AutoscalerConfig,
-    burst_capacity,
-    integer,
-    number,
-    percentage,
-    seconds,
-)
+from tidegate.autoscaling.ranges import burst_capacity, integer, number, percentage, seconds
 from tidegate.kube.objects import Object, annotations_of
 
 CLASS = f"{ANNOTATION_GROUP}/class"

@@ -39,7 +39,7 @@ def make_pod_autoscaler(revision: Object, settings: Settings) -> Object:
     """The PodAutoscaler; it has the Revision's name and its scaling annotations."""
     annotations = revision_annotations(revision)
     if find(annotations, "class") is None:
-        annotations[f"{ANNOTATION_GROUP}/class"] = settings.autoscaler.pod_autoscaler_class
+        annotations[f"{ANNOTATION_GROUP}/class"] = settings.autoscaler.autoscaler_class
     return {
         "apiVersion": autoscaling.POD_AUTOSCALERS.api_version,
         "kind": autoscaling.POD_AUTOSCALERS.kind,

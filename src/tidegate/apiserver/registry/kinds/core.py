@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
+from tidegate.apis.config_maps import admit_config_map
 from tidegate.apiserver.registry.fielderrors import FieldErrors, join
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.values import ensure, mapping, section
@@ -116,7 +117,7 @@ CORE_KINDS = (
         status_subresource=True,
         selectable_fields=("spec.unschedulable",),
     ),
-    builtin(CONFIG_MAPS, "core", validate=_validate_config_map),
+    builtin(CONFIG_MAPS, "core", validate=_validate_config_map, admit=admit_config_map),
     builtin(
         SECRETS,
         "core",
