@@ -119,6 +119,8 @@ class Agent:
         self._owners: dict[str, Key] = {}
         self._blocked: set[Key] = set()
         self._starved: set[Key] = set()
+        # Without a route, and with a slot that is not empty yet.
+        self._unused: set[Key] = set()
         self._orphaned: dict[Key, _Orphans] = {}
         self._orphans_found = asyncio.Event()
         self._on_outcome: list[OutcomeHandler] = []
@@ -314,6 +316,7 @@ class Agent:
         slot = self._plane.slots.of(key)
         if slot is None:
             return
+        self._unused.add(key)
         obj = self._revisions.get(key.name, key.namespace)
         if obj is not None and await self._plane.requests_at(slot):
             self._place(key, obj)
@@ -322,6 +325,7 @@ class Agent:
         self._plane.clear(key)
         await self._plane.flush()
         if await self._plane.release(key):
+            self._unused.discard(key)
             self._sampler.unwatch(slot, key)
             self._forget(key)
             self._feed_starved()
@@ -457,10 +461,10 @@ class Agent:
                 pause = _REAP_PAUSE
 
     def _has_unused(self) -> bool:
-        unused = [key for key in self._plane.slots.assigned() if key not in self._users]
-        for key in unused:
+        self._unused -= self._users.keys()
+        for key in self._unused:
             self._mark(revision=key)
-        return bool(unused)
+        return bool(self._unused)
 
 
 def _compile(obj: Object) -> _Compiled:
