@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from tests.support.api import running_api
 from tests.support.virtual_clock import VirtualClock
+from tidegate.apiserver.customkinds import CustomKinds
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context
 from tidegate.kube.informer import Informers
@@ -105,6 +106,7 @@ async def running_controllers(directory, clock=None, *, authorizer=None):
         informers = Informers(client, clock=clock)
         context = Context(client, informers, clock)
         runnables = build(context, collected=COLLECTED, root_ca=ROOT_CA)
+        runnables.append(CustomKinds(api.api.registry, context).controller)
         tasks = [asyncio.create_task(informers.run())]
         tasks += [asyncio.create_task(runnable.run()) for runnable in runnables]
         try:

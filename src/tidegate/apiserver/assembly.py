@@ -40,7 +40,7 @@ from tidegate.kube.clock import Clock
 from tidegate.kube.controller import Context
 from tidegate.kube.informer import Informers
 from tidegate.kube.objects import is_condition_true, is_deleting
-from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
+from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 from tidegate.kube.usage import UsageSource
 from tidegate.web.server import HttpServer, listen
 
@@ -167,6 +167,16 @@ class ApiServer:
     async def wait_ready(self) -> None:
         """Return when the API answers and everything that is always there is there."""
         await self._ready.wait()
+
+    def builtin_resources(self) -> list[Resource]:
+        """The kinds that are stored and need no definition, each at one version."""
+        needed = {"list", "watch", "delete"}
+        found = {
+            spec.bucket: spec.resource
+            for spec in reversed(self._registry.specs())
+            if not spec.custom and needed.issubset(spec.verbs)
+        }
+        return list(found.values())
 
     def client(self, username: str, groups: Sequence[str] = ()) -> Client:
         """A client of this process that acts as `username`, with that user's rights.

@@ -10,12 +10,10 @@ import asyncio
 import logging
 import resource
 import signal
-from collections.abc import Sequence
 from typing import cast
 
 import uvloop
 
-from tidegate.apis.registry import KINDS
 from tidegate.apiserver import assembly as apiserver
 from tidegate.apiserver.assembly import ApiServer, ApiServerSettings
 from tidegate.autoscaling import assembly as autoscaling
@@ -25,13 +23,12 @@ from tidegate.console import assembly as console
 from tidegate.console.assembly import Console, ConsoleSettings
 from tidegate.gateway import assembly as gateway
 from tidegate.gateway.assembly import Gateway, GatewaySettings
-from tidegate.kube import resources
 from tidegate.kube.client import Client
 from tidegate.kube.clock import Clock, SystemClock
 from tidegate.kube.controller import Context, Runnable
 from tidegate.kube.informer import Informers
 from tidegate.kube.remote import connect
-from tidegate.kube.resources import SERVICE_ACCOUNTS, Resource
+from tidegate.kube.resources import SERVICE_ACCOUNTS
 from tidegate.node import assembly as node
 from tidegate.node.assembly import Node, NodeSettings
 from tidegate.node.lifecycle.host import TokenSource
@@ -49,24 +46,6 @@ SERVING = "system:serviceaccount:knative-serving:controller"
 AUTOSCALER = "system:serviceaccount:knative-serving:autoscaler"
 GATEWAY = "system:serviceaccount:tidegate-system:gateway"
 CONSOLE = "system:serviceaccount:tidegate-system:console"
-
-# What can own, be owned or live in a namespace; events go with their age instead.
-COLLECTED: Sequence[Resource] = (
-    resources.PODS,
-    resources.SERVICES,
-    resources.ENDPOINTS,
-    resources.CONFIG_MAPS,
-    resources.SECRETS,
-    resources.SERVICE_ACCOUNTS,
-    resources.DEPLOYMENTS,
-    resources.REPLICA_SETS,
-    resources.INGRESSES,
-    resources.ENDPOINT_SLICES,
-    resources.LEASES,
-    resources.ROLES,
-    resources.ROLE_BINDINGS,
-    *(definition.resource for definition in KINDS),
-)
 
 
 def run(settings: Settings, announcer: Announcer) -> None:
@@ -184,7 +163,8 @@ class Platform:
 
     def _workloads(self) -> tuple[Context, list[Runnable]]:
         context = self._as(WORKLOADS)
-        parts = workloads.build(context, collected=COLLECTED, root_ca=self._api.root_ca)
+        collected = self._api.builtin_resources()
+        parts = workloads.build(context, collected=collected, root_ca=self._api.root_ca)
         return context, parts
 
     def _serving(self) -> tuple[Context, list[Runnable]]:

@@ -10,6 +10,7 @@ from tidegate.workloads.deployments import DeploymentController
 from tidegate.workloads.endpoints_controller import EndpointsController
 from tidegate.workloads.event_expiry import EventExpiryController
 from tidegate.workloads.garbage import GarbageCollector
+from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.namespaces import NamespaceController
 from tidegate.workloads.replicasets import ReplicaSetController
 from tidegate.workloads.service_accounts import ServiceAccountController
@@ -20,15 +21,18 @@ def build(context: Context, *, collected: Sequence[Resource], root_ca: str) -> l
 
     Args:
         context: bound to the identity `system:kube-controller-manager`.
-        collected: every resource the API serves that may own, be owned or live in a namespace.
+        collected: every built-in resource that may own, be owned or live in a namespace; those
+            of CustomResourceDefinitions are found.
         root_ca: PEM text of the API's certificate authority, for `kube-root-ca.crt`.
     """
+    kinds = Kinds(context, builtin=collected)
     return [
+        kinds,
         DeploymentController(context).controller,
         ReplicaSetController(context).controller,
         EndpointsController(context).controller,
         ServiceAccountController(context, root_ca=root_ca).controller,
-        NamespaceController(context, collected=collected).controller,
+        NamespaceController(context, kinds=kinds).controller,
         EventExpiryController(context).controller,
-        GarbageCollector(context, collected=collected),
+        GarbageCollector(context, kinds=kinds),
     ]

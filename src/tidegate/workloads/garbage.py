@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import ApiError, Conflict, NotFound
-from tidegate.kube.informer import Handler
+from tidegate.kube.informer import Handler, Informer
 from tidegate.kube.objects import (
     Object,
     is_deleting,
@@ -25,8 +24,9 @@ from tidegate.kube.objects import (
     resource_version_of,
     uid_of,
 )
-from tidegate.kube.resources import Resource
+from tidegate.kube.resources import EVENTS, Resource
 from tidegate.kube.workqueue import WorkQueue
+from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.ownership_graph import Item, OwnershipGraph
 
 logger = logging.getLogger(__name__)
@@ -46,26 +46,36 @@ class _Owners:
 
 
 class GarbageCollector:
-    """Follows owner references over the collected resources.
+    """Follows owner references over all kinds but events, which end with their age.
 
     Args:
         context: client, informers, clock.
-        collected: the resources that own or are owned; owners of other kinds count as present.
+        kinds: those that own or are owned; owners of other kinds count as present.
     """
 
-    def __init__(self, context: Context, *, collected: Sequence[Resource]) -> None:
+    def __init__(self, context: Context, *, kinds: Kinds) -> None:
         self._client = context.client
-        self._informers = {r: context.informers.of(r) for r in collected}
-        self._by_kind = {(r.group, r.kind): r for r in collected}
+        self._kinds = kinds
+        self._informers: dict[Resource, Informer] = {}
         self._graph = OwnershipGraph()
         self._queue: WorkQueue[Item] = WorkQueue(context.clock)
-        for resource, informer in self._informers.items():
-            informer.add_handler(self._handler(resource))
+        kinds.follow(self)
+
+    def begin(self, informer: Informer) -> None:
+        """Collect objects of one more kind."""
+        if informer.resource != EVENTS:
+            self._informers[informer.resource] = informer
+            informer.add_handler(self._handler(informer.resource))
+
+    def end(self, informer: Informer) -> None:
+        """A kind is no longer served; its objects own nothing any more."""
+        if self._informers.pop(informer.resource, None) is not None:
+            for obj in informer.items():
+                self._gone(informer.resource, obj)
 
     async def run(self) -> None:
-        """Collect until cancelled; starts when every resource is known."""
-        for informer in self._informers.values():
-            await informer.wait_synced()
+        """Collect until cancelled; starts when every object is known."""
+        await self._kinds.wait_synced()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run_timers())
             for _ in range(_WORKERS):
@@ -110,9 +120,10 @@ class GarbageCollector:
         return obj is None or is_deleting(obj)
 
     def _object(self, item: Item | None) -> Object | None:
-        if item is None:
+        informer = self._informers.get(item.resource) if item is not None else None
+        if item is None or informer is None:
             return None
-        obj = self._informers[item.resource].get(item.key.name, item.key.namespace)
+        obj = informer.get(item.key.name, item.key.namespace)
         return obj if obj is not None and uid_of(obj) == item.uid else None
 
     async def _work(self) -> None:
@@ -196,7 +207,7 @@ class GarbageCollector:
     async def _classify(self, obj: Object) -> _Owners:
         owners = _Owners([], [], [])
         for reference in owner_references_of(obj):
-            owner = self._object(self._graph.find(str(reference.get("uid", ""))))
+            owner = self._owner(reference, obj)
             if owner is None and not await self._exists(reference, obj):
                 owners.dangling.append(reference)
             elif owner is not None and is_deleting(owner) and FOREGROUND in _finalizers(owner):
@@ -205,11 +216,20 @@ class GarbageCollector:
                 owners.solid.append(reference)
         return owners
 
+    def _owner(self, reference: Object, dependent: Object) -> Object | None:
+        """The owner as far as it is known here; an object of another namespace owns nothing."""
+        owner = self._object(self._graph.find(str(reference.get("uid", ""))))
+        if owner is None or namespace_of(owner) not in ("", namespace_of(dependent)):
+            return None
+        return owner
+
     async def _exists(self, reference: Object, dependent: Object) -> bool:
         """Ask the API, for the cache of the owner's resource may lag behind the dependent's."""
         group = str(reference["apiVersion"]).rpartition("/")[0]
-        resource = self._by_kind.get((group, str(reference["kind"])))
-        if resource is None:
+        resource = self._find_kind(group, str(reference["kind"]))
+        # What is in no namespace cannot have an owner that is in one: whether that is there
+        # cannot be known.
+        if resource is None or (resource.namespaced and not namespace_of(dependent)):
             return True
         namespace = namespace_of(dependent) if resource.namespaced else None
         try:
@@ -217,6 +237,9 @@ class GarbageCollector:
         except NotFound:
             return False
         return uid_of(owner) == reference.get("uid")
+
+    def _find_kind(self, group: str, kind: str) -> Resource | None:
+        return next((r for r in self._informers if (r.group, r.kind) == (group, kind)), None)
 
     async def _disown(self, dependent: Item, owners: set[str]) -> None:
         obj = self._object(dependent)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller
 from tidegate.kube.errors import Conflict, NotFound
+from tidegate.kube.informer import Informer
 from tidegate.kube.objects import (
     Key,
     Object,
     conditions_of,
     is_deleting,
+    key_of,
     name_of,
     namespace_of,
     thaw,
@@ -20,10 +23,12 @@ from tidegate.kube.objects import (
     with_condition,
 )
 from tidegate.kube.resources import NAMESPACES, Resource
+from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.pods import spec_of
 
 FINALIZER = "kubernetes"
-_CONTENT_REMAINING = "NamespaceContentRemaining"
+# What holds the content changes with an event; this is for the case that none comes.
+_RETRY_SECONDS = 10.0
 
 
 class NamespaceController:
@@ -31,23 +36,32 @@ class NamespaceController:
 
     Args:
         context: client, informers, clock.
-        collected: every resource whose objects can live in a namespace.
+        kinds: all that can live in a namespace, and more.
     """
 
-    def __init__(self, context: Context, *, collected: Sequence[Resource]) -> None:
+    def __init__(self, context: Context, *, kinds: Kinds) -> None:
         self._client = context.client
         self._clock = context.clock
+        self._kinds = kinds
         self._namespaces = context.informers.of(NAMESPACES)
-        self._contents = [context.informers.of(r) for r in collected if r.namespaced]
         self.controller = Controller("namespace", self.reconcile, clock=context.clock).watch(
             self._namespaces
         )
-        for informer in self._contents:
-            self.controller.watch(informer, self._terminating_namespace)
+        kinds.follow(self)
 
-    def _terminating_namespace(self, obj: Object) -> Iterable[Key]:
-        namespace = self._namespaces.get(namespace_of(obj))
-        return (Key("", namespace_of(obj)),) if namespace and is_deleting(namespace) else ()
+    def begin(self, informer: Informer) -> None:
+        """Look at a namespace again whenever one of its objects of this kind changes."""
+        if informer.resource.namespaced:
+            informer.add_handler(self._content_changed)
+
+    def end(self, informer: Informer) -> None:
+        """A kind that is served no longer has no objects."""
+
+    def _content_changed(self, old: Object | None, new: Object | None) -> None:
+        obj = new or old
+        namespace = self._namespaces.get(namespace_of(obj)) if obj else None
+        if namespace is not None and is_deleting(namespace):
+            self.controller.queue.add(key_of(namespace))
 
     async def reconcile(self, key: Key) -> float | None:
         """Delete the contents of one namespace; drop its finalizer when none are left."""
@@ -58,21 +72,27 @@ class NamespaceController:
             return None
         remaining = await self._remaining(key.name)
         if remaining:
-            await self._report(namespace, remaining)
             doomed = [(r, obj) for r, objs in remaining for obj in objs if not is_deleting(obj)]
             await asyncio.gather(*(self._delete(resource, obj) for resource, obj in doomed))
-            return None  # every deletion's event brings us back
+            remaining = await self._remaining(key.name)
+        if remaining:
+            await self._report(namespace, remaining)
+            return _RETRY_SECONDS
         await self._finalize(namespace)
         return None
 
     async def _remaining(self, namespace: str) -> list[tuple[Resource, list[Object]]]:
         # Lists, not caches: what a cache has not seen yet would outlive its namespace.
-        resources = [informer.resource for informer in self._contents]
-        lists = await asyncio.gather(
-            *(self._client.list(resource, namespace=namespace) for resource in resources)
-        )
+        resources = [resource for resource in self._kinds.resources() if resource.namespaced]
+        lists = await asyncio.gather(*(self._list(resource, namespace) for resource in resources))
         pairs = zip(resources, lists, strict=True)
-        return [(resource, listing.items) for resource, listing in pairs if listing.items]
+        return [(resource, objects) for resource, objects in pairs if objects]
+
+    async def _list(self, resource: Resource, namespace: str) -> list[Object]:
+        try:
+            return (await self._client.list(resource, namespace=namespace)).items
+        except NotFound:
+            return []  # the definition of the kind has gone, and with it all objects
 
     async def _delete(self, resource: Resource, obj: Object) -> None:
         try:
@@ -85,15 +105,10 @@ class NamespaceController:
     async def _report(
         self, namespace: Object, remaining: Sequence[tuple[Resource, list[Object]]]
     ) -> None:
-        parts = [f"{r.qualified} has {len(objects)} resource instances" for r, objects in remaining]
-        condition = {
-            "type": _CONTENT_REMAINING,
-            "status": "True",
-            "reason": "SomeResourcesRemain",
-            "message": f"Some resources are remaining: {', '.join(parts)}",
-        }
         now = rfc3339(self._clock.time())
-        conditions = with_condition(conditions_of(namespace), condition, now=now)
+        conditions = conditions_of(namespace)
+        for condition in (_content_condition(remaining), _finalizers_condition(remaining)):
+            conditions = with_condition(conditions, condition, now=now)
         if conditions != conditions_of(namespace):
             await self._client.patch(
                 NAMESPACES,
@@ -106,3 +121,31 @@ class NamespaceController:
         copy = thaw(namespace)
         copy["spec"]["finalizers"] = [f for f in copy["spec"]["finalizers"] if f != FINALIZER]
         await self._client.update(NAMESPACES, copy, subresource="finalize")
+
+
+def _content_condition(remaining: Sequence[tuple[Resource, list[Object]]]) -> Object:
+    parts = [f"{r.qualified} has {len(objects)} resource instances" for r, objects in remaining]
+    return {
+        "type": "NamespaceContentRemaining",
+        "status": "True",
+        "reason": "SomeResourcesRemain",
+        "message": f"Some resources are remaining: {', '.join(parts)}",
+    }
+
+
+def _finalizers_condition(remaining: Sequence[tuple[Resource, list[Object]]]) -> Object:
+    counts = Counter(
+        str(finalizer)
+        for _, objects in remaining
+        for obj in objects
+        for finalizer in obj["metadata"].get("finalizers") or ()
+    )
+    parts = [f"{name} in {count} resource instances" for name, count in sorted(counts.items())]
+    return {
+        "type": "NamespaceFinalizersRemaining",
+        "status": "True" if parts else "False",
+        "reason": "SomeFinalizersRemain" if parts else "ContentHasNoFinalizers",
+        "message": "Some content in the namespace has finalizers remaining: " + ", ".join(parts)
+        if parts
+        else "All content-preserving finalizers finished",
+    }
