@@ -540,9 +540,8 @@ def test_routes_need_a_target() -> None:
     with pytest.raises(BadRequest, match="expected exactly one, got neither"):
         admit_route(route, None, "me")
     route["spec"] = {}
-    assert admit_route(route, None, "me")["spec"]["traffic"] == [
-        {"configurationName": "hello", "percent": 100, "latestRevision": True}
-    ]
+    with pytest.raises(BadRequest, match="Traffic targets sum to 0, want 100: spec.traffic"):
+        admit_route(route, None, "me")
 
 
 def test_a_label_of_an_owner_must_be_true() -> None:

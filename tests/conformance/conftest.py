@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.knative import Api
 from tests.e2e.platform import Platform, running_platform
 
 
@@ -27,6 +28,17 @@ def namespace(platform: Platform) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}"
     platform.kubectl("create", "namespace", name)
     yield name
+    platform.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def api(platform: Platform) -> Iterator[Api]:
+    """A client on a namespace that the tests of a module share."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    platform.kubectl("create", "namespace", name)
+    client = Api(platform, name)
+    yield client
+    client.close()
     platform.kubectl("delete", "namespace", name, "--wait=false")
 
 

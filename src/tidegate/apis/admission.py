@@ -11,9 +11,9 @@ from typing import Any, cast
 from tidegate.apis import autoscaling, networking, serving
 from tidegate.apis.defaults import (
     set_revision_defaults,
-    set_route_defaults,
     set_service_defaults,
     set_template_defaults,
+    set_traffic_defaults,
 )
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.fields import items, part
@@ -58,7 +58,9 @@ def admit_service(new: Object, old: Object | None, user: str) -> Object:
     """A Knative Service."""
     obj, errors, settings = _begin(new, serving_types.Service, serving.SERVICES)
     spec: Object = obj.setdefault("spec", {})
-    set_service_defaults(spec, settings, template=not _keeps_named_template(obj, old))
+    set_service_defaults(
+        spec, settings, obj["metadata"], template=not _keeps_named_template(obj, old)
+    )
     _set_authors(obj, old, user)
     metadata = errors.at("metadata")
     validate_name(obj, metadata)
@@ -78,7 +80,7 @@ def admit_configuration(new: Object, old: Object | None, user: str) -> Object:
     obj, errors, settings = _begin(new, serving_types.Configuration, serving.CONFIGURATIONS)
     spec: Object = obj.setdefault("spec", {})
     if not _keeps_named_template(obj, old):
-        set_template_defaults(spec, settings)
+        set_template_defaults(spec, settings, obj["metadata"])
     owned = bool(owner_references_of(obj))
     if not owned:
         _set_authors(obj, old, user)
@@ -106,7 +108,7 @@ def admit_revision(new: Object, old: Object | None, user: str) -> Object:  # noq
     if old is not None:
         validate_unchanged(obj, old, errors)
     else:
-        set_revision_defaults(spec, settings)
+        set_revision_defaults(spec, settings, obj["metadata"])
         validate_name(obj, metadata)
         validate_revision_spec(spec, settings, errors.at("spec"))
     return _end(obj, errors)
@@ -117,7 +119,7 @@ def admit_route(new: Object, old: Object | None, user: str) -> Object:
     obj, errors, _ = _begin(new, serving_types.Route, serving.ROUTES)
     spec: Object = obj.setdefault("spec", {})
     owned = bool(owner_references_of(obj))
-    set_route_defaults(spec, obj["metadata"].get("name") or "", owned=owned)
+    set_traffic_defaults(spec)
     if not owned:
         _set_authors(obj, old, user)
     metadata = errors.at("metadata")
@@ -125,7 +127,9 @@ def admit_route(new: Object, old: Object | None, user: str) -> Object:
     validate_annotations(obj, metadata)
     owners = {serving.SERVICE_LABEL: "Service"}
     validate_labels(obj, _SERVICE_LABELS, owners, metadata)
-    validate_traffic(spec["traffic"], errors.at("spec").at("traffic"), of_service=False)
+    validate_traffic(
+        items(obj, "spec", "traffic"), errors.at("spec").at("traffic"), of_service=False
+    )
     if old is not None and not owned:
         validate_authors(obj, old, metadata)
     return _end(obj, errors)

@@ -9,7 +9,8 @@ from typing import Any
 
 from tidegate.apis.fields import part
 from tidegate.apis.settings import Defaults, Settings
-from tidegate.kube.objects import Object, name_of, owner_references_of, thaw
+from tidegate.apis.templates import render
+from tidegate.kube.objects import Object, thaw
 
 _PROBE_HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 _WRITABLE_VOLUMES = ("emptyDir", "persistentVolumeClaim", "ephemeral")
@@ -28,35 +29,29 @@ def with_defaults(obj: Object, settings: Settings) -> Object:
     if (kind == "Route" or has_template) and (kind == "Configuration" or spec.get("traffic")):
         return obj
     if kind == "Service":
-        set_service_defaults(spec, settings, template=not has_template)
+        set_service_defaults(spec, settings, obj["metadata"], template=not has_template)
     elif kind == "Configuration":
-        set_template_defaults(spec, settings)
+        set_template_defaults(spec, settings, obj["metadata"])
     else:
-        owned = bool(owner_references_of(obj))
-        set_route_defaults(spec, name_of(obj), owned=owned)
+        set_traffic_defaults(spec)
     return {**obj, "spec": spec}
 
 
-def set_service_defaults(spec: Object, settings: Settings, *, template: bool = True) -> None:
+def set_service_defaults(
+    spec: Object, settings: Settings, metadata: Object, *, template: bool = True
+) -> None:
     """Defaults of a Service's spec; `template` False leaves the template as it is."""
     if template:
-        set_template_defaults(spec, settings)
+        set_template_defaults(spec, settings, metadata)
     if not spec.get("traffic"):
         spec["traffic"] = [{"percent": 100, "latestRevision": True}]
     set_traffic_defaults(spec)
 
 
-def set_template_defaults(spec: Object, settings: Settings) -> None:
-    """Defaults of `spec.template`."""
+def set_template_defaults(spec: Object, settings: Settings, metadata: Object) -> None:
+    """Defaults of `spec.template`; `metadata` is of the object that has it."""
     template = spec.setdefault("template", {})
-    set_revision_defaults(template.setdefault("spec", {}), settings)
-
-
-def set_route_defaults(spec: Object, name: str, *, owned: bool) -> None:
-    """Defaults of a Route's spec; one on its own routes to the Configuration of its name."""
-    if not spec.get("traffic") and not owned:
-        spec["traffic"] = [{"configurationName": name, "percent": 100, "latestRevision": True}]
-    set_traffic_defaults(spec)
+    set_revision_defaults(template.setdefault("spec", {}), settings, metadata)
 
 
 def set_traffic_defaults(spec: Object) -> None:
@@ -64,10 +59,11 @@ def set_traffic_defaults(spec: Object) -> None:
     for target in spec.get("traffic") or ():
         if target.get("latestRevision") is None:
             target["latestRevision"] = not target.get("revisionName")
+        target.setdefault("percent", 0)
 
 
-def set_revision_defaults(spec: Object, settings: Settings) -> None:
-    """Defaults of a revision's spec."""
+def set_revision_defaults(spec: Object, settings: Settings, metadata: Object) -> None:
+    """Defaults of a revision's spec; templates of names see `metadata`."""
     defaults = settings.defaults
     if not spec.get("timeoutSeconds"):
         spec["timeoutSeconds"] = defaults.revision_timeout_seconds
@@ -75,12 +71,13 @@ def set_revision_defaults(spec: Object, settings: Settings) -> None:
     spec.setdefault("containerConcurrency", defaults.container_concurrency)
     spec.setdefault("enableServiceLinks", defaults.enable_service_links)
     containers: list[Object] = spec.get("containers") or []
-    _name_containers(containers, defaults.container_name_template)
-    _name_containers(spec.get("initContainers") or [], defaults.init_container_name_template)
+    _name_containers(containers, defaults.container_name_template, metadata)
+    init_containers: list[Object] = spec.get("initContainers") or []
+    _name_containers(init_containers, defaults.init_container_name_template, metadata)
     writable = _writable_volumes(spec)
     for container in containers:
         _set_container_defaults(container, defaults, writable, serving=_is_serving(containers))
-    for container in spec.get("initContainers") or ():
+    for container in init_containers:
         _set_container_defaults(container, defaults, writable, serving=None)
 
 
@@ -95,10 +92,16 @@ def _set_shorter_timeouts(spec: Object, defaults: Defaults) -> None:
             spec[key] = value
 
 
-def _name_containers(containers: list[Object], template: str) -> None:
+def _name_containers(containers: list[Object], template: str, metadata: Object) -> None:
+    name = render(
+        template,
+        {"Name": metadata.get("name") or "", "Namespace": metadata.get("namespace") or ""},
+        annotations=metadata.get("annotations"),
+        labels=metadata.get("labels"),
+    )
     for index, container in enumerate(containers):
         if not container.get("name"):
-            container["name"] = f"{template}-{index}" if len(containers) > 1 else template
+            container["name"] = f"{name}-{index}" if len(containers) > 1 else name
 
 
 def _is_serving(containers: list[Object]) -> Any:

@@ -8,7 +8,6 @@ read them, and where they do not run, Knative's defaults hold.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -24,6 +23,7 @@ from tidegate.apis.parsing import (
     read_keys,
     read_quantity,
 )
+from tidegate.apis.templates import check_template
 from tidegate.kube.errors import UserError
 
 NAMESPACE = "knative-serving"
@@ -178,9 +178,6 @@ class SettingsHolder:
 ADMISSION = SettingsHolder()
 
 
-_TEMPLATE_TERM = re.compile(
-    r"\{\{-?\s*(\.\w+|index\s+\.(Annotations|Labels)\s+\"[^\"]+\")\s*-?\}\}"
-)
 _QUANTITIES = frozenset(
     f"revision_{name}_{section}"
     for name in ("cpu", "memory", "ephemeral_storage")
@@ -210,15 +207,6 @@ def _text(text: str) -> str:
     return text.strip()
 
 
-def _template(text: str) -> str:
-    if "{{" in _TEMPLATE_TERM.sub("", text):
-        raise ValueError(
-            f"{text!r} has terms other than fields, as {{{{.Name}}}}, "
-            'and {{index .Annotations "key"}}'
-        )
-    return text.strip()
-
-
 def _whole_seconds(text: str) -> int:
     seconds = read_duration(text)
     if seconds <= 0:
@@ -245,8 +233,13 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 
 def _defaults(data: Data) -> Defaults:
-    special = dict.fromkeys(_QUANTITIES, read_quantity)
-    found = Defaults(**read_keys(data, _parsers(Defaults, **special)))
+    parsers = _parsers(
+        Defaults,
+        container_name_template=check_template,
+        init_container_name_template=check_template,
+        **dict.fromkeys(_QUANTITIES, read_quantity),
+    )
+    found = Defaults(**read_keys(data, parsers))
     timeout, maximum = found.revision_timeout_seconds, found.max_revision_timeout_seconds
     if timeout > maximum:
         raise ValueError(
@@ -279,7 +272,7 @@ def _network(data: Data) -> Network:
     network = Network(
         **read_keys(
             data,
-            _parsers(Network, domain_template=_template, tag_template=_template),
+            _parsers(Network, domain_template=check_template, tag_template=check_template),
         )
     )
     if network.http_protocol.lower() not in ("enabled", "redirected"):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from tidegate.apis import networking
 from tidegate.apis.settings import CLUSTER_LOCAL_DOMAIN, Settings
+from tidegate.apis.templates import render
 from tidegate.kube.objects import Object, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.selectors import selector_from_map
 from tidegate.serving.config import ServingSettings
-
-_FIELD = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
-_INDEX = re.compile(r'\{\{-?\s*index\s+\.(Annotations|Labels)\s+"([^"]+)"\s*-?\}\}')
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ def host_name(route_name: str, tag: str, settings: Settings) -> str:
     if not tag:
         return route_name
     values = {"Name": route_name, "Tag": tag}
-    return _render(settings.network.tag_template, values, {}, {})
+    return render(settings.network.tag_template, values)
 
 
 def domain_of(route: Object, settings: Settings, serving: ServingSettings) -> str:
@@ -62,7 +59,7 @@ def hosts_of(route: Object, tag: str, settings: Settings, serving: ServingSettin
         return Hosts("", local)
     values = {"Name": name, "Namespace": namespace, "Domain": domain}
     template = settings.network.domain_template
-    public = _render(template, values, dict(annotations_of(route)), dict(labels_of(route)))
+    public = render(template, values, annotations=annotations_of(route), labels=labels_of(route))
     return Hosts(public, local)
 
 
@@ -84,11 +81,3 @@ def public_url(host: str, settings: Settings, serving: ServingSettings) -> str:
     """The URL of a host at the gateway; its port stands there unless it is the scheme's own."""
     port = "" if serving.gateway_port == 80 else f":{serving.gateway_port}"
     return f"{settings.network.default_external_scheme}://{host}{port}"
-
-
-def _render(
-    template: str, values: dict[str, str], annotations: dict[str, str], labels: dict[str, str]
-) -> str:
-    tables = {"Annotations": annotations, "Labels": labels}
-    text = _INDEX.sub(lambda match: tables[match[1]].get(match[2], ""), template)
-    return _FIELD.sub(lambda match: values.get(match[1], ""), text)
