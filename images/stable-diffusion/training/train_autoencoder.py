@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from autoencoder_model import Autoencoder
+from autoencoder_model import LATENT_CHANNELS, LATENT_SIDE, Autoencoder
+from cores import Cores
+from render import SIDE
 from stages import RUNS, Draws, Stage
 from torch import Tensor
 from torch.nn import functional
@@ -48,10 +50,9 @@ def reconstruction_loss(made: Tensor, wanted: Tensor) -> Tensor:
 def train(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     pictures = np.load(HERE / "data" / "pictures.npy", mmap_mode="r")
-    model = Autoencoder().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01
-    )
+    model, cores = Autoencoder().to(memory_format=torch.channels_last), Cores(options.threads)
+    parameters = list(model.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=options.rate, betas=(0.9, 0.99), weight_decay=0.01)
     parts = {"model": model, "optimizer": optimizer}
     stage = Stage("autoencoder", parts, seed=options.seed, steps=options.steps)
     for draws in stage:
@@ -60,22 +61,26 @@ def train(options: argparse.Namespace) -> None:
             part = stage.step / stage.steps
             group["lr"] = options.rate * warm * (0.5 + 0.5 * math.cos(math.pi * part))
         batch = crops(pictures, draws.numbers, options.batch, options.crop)
-        loss = loss_of(model, batch, draws.noise)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        noise = noise_for(batch, draws.noise)
+        loss = cores.gradients(lambda *part: loss_of(model, *part), parameters, batch, noise)
         optimizer.step()
-        stage.report(loss.item())
+        stage.report(loss)
     measure(model, pictures, Draws(options.seed, "autoencoder", stage.steps).numbers)
     torch.save({"model": model.state_dict(), "steps": stage.steps}, MEASURED)
     encode_all(model, pictures)
 
 
-def loss_of(model: Autoencoder, picture: Tensor, draw: torch.Generator) -> Tensor:
+def noise_for(pictures: Tensor, draw: torch.Generator) -> Tensor:
+    """Noise on the latents of pictures."""
+    side = pictures.shape[-1] // (SIDE // LATENT_SIDE)
+    size = (len(pictures), LATENT_CHANNELS, side, side)
+    return LATENT_NOISE * torch.randn(size, generator=draw)
+
+
+def loss_of(model: Autoencoder, picture: Tensor, noise: Tensor) -> Tensor:
     picture = picture.to(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         latents = model.encode(picture)
-        noise = LATENT_NOISE * torch.randn(latents.shape, generator=draw)
         made = model.decode(latents + noise.to(latents.dtype))
     size = latents.float().square().mean()
     return reconstruction_loss(made.float(), picture) + LATENT_DECAY * size
@@ -109,14 +114,14 @@ def tensor_of(pictures: np.ndarray) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=3200)
+    parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--crop", type=int, default=64)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     train(options)
 
 

@@ -15,17 +15,16 @@ import dataclasses
 import json
 import random
 from argparse import Namespace
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from captions import Captioner, tokenizer
+from cores import Cores
 from diffusion_model import Diffusion, alpha_sigma
 from render import Recipe, load_entries
 from stages import Draws, Stage
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdserver.tokenizer import MAX_TOKENS
 
@@ -117,43 +116,6 @@ def shortened(tokens: Tensor) -> Tensor:
     return tokens[:, : int((tokens != 0).sum(1).max())]
 
 
-class Cores:
-    """Gradients of a batch, a part of it on each core.
-
-    Faster than several threads within each operation, most of which are short.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._pool = ThreadPoolExecutor(count)
-
-    def gradients(
-        self, loss_of: Callable[..., Tensor], parameters: list[nn.Parameter], *batch: Tensor
-    ) -> float:
-        """Set the parameters' gradients of the mean loss, and return it."""
-        jobs = [
-            self._pool.submit(part_of, loss_of, parameters, [b[k :: self._count] for b in batch])
-            for k in range(self._count)
-        ]
-        losses, found = zip(*(job.result() for job in jobs))
-        total = found[0]
-        for other in found[1:]:
-            torch._foreach_add_(total, other)
-        torch._foreach_div_(total, self._count)
-        for parameter, gradient in zip(parameters, total):
-            parameter.grad = gradient
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        return sum(losses) / self._count
-
-
-def part_of(
-    loss_of: Callable[..., Tensor], parameters: list[nn.Parameter], batch: list[Tensor]
-) -> tuple[float, list[Tensor]]:
-    torch.set_num_threads(1)
-    loss = loss_of(*batch)
-    return loss.item(), list(torch.autograd.grad(loss, parameters))
-
-
 def learn_to_sketch(model: Diffusion, data: Data, cores: Cores, options: Namespace) -> None:
     parameters = list(model.text.parameters())
     optimizer = torch.optim.AdamW(
@@ -205,9 +167,9 @@ def learn_to_denoise(model: Diffusion, data: Data, cores: Cores, options: Namesp
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sketch-steps", type=int, default=3000)
-    parser.add_argument("--flat-steps", type=int, default=3000)
-    parser.add_argument("--fall-steps", type=int, default=3000)
+    parser.add_argument("--sketch-steps", type=int, default=2500)
+    parser.add_argument("--flat-steps", type=int, default=2500)
+    parser.add_argument("--fall-steps", type=int, default=2500)
     parser.add_argument("--sketch-batch", type=int, default=256)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
