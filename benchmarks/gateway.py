@@ -34,6 +34,7 @@ from tidegate.gateway.haproxy import binary
 from tidegate.gateway.model import HostRoute, PodServer, Revision, Split
 from tidegate.gateway.routes import entries
 from tidegate.gateway.settings import GatewaySettings
+from tidegate.kube.clock import SystemClock
 from tidegate.kube.objects import Key
 
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
@@ -130,7 +131,7 @@ async def _through_gateway(
     directory: Path, pods: list[int], references: list[Case], wrk: str, options: argparse.Namespace
 ) -> None:
     settings = GatewaySettings(data_dir=directory, port=_free_port())
-    plane = DataPlane(settings)
+    plane = DataPlane(settings, SystemClock())
     await plane.open()
     try:
         share = max(options.connections // _PODS, 1)

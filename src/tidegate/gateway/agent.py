@@ -23,6 +23,7 @@ from tidegate.gateway.routes import RouteError
 from tidegate.gateway.slots import PoolExhaustedError
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import InternalFault, UserError
+from tidegate.kube.informer import Informer
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -31,7 +32,7 @@ from tidegate.kube.objects import (
     labels_of,
     namespace_of,
 )
-from tidegate.kube.resources import ENDPOINT_SLICES, PODS
+from tidegate.kube.resources import ENDPOINT_SLICES, PODS, SECRETS
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ _REAP_PAUSE = 0.05
 _LONGEST_REAP_PAUSE = 1.0
 _RETRY_PAUSE = 0.1
 _ORPHAN_PAUSE = 0.02
+_RENEW_PAUSE = 3600.0
 _SLICES_BY_REVISION = "gateway-revision"
+_BY_CERTIFICATE = "gateway-certificate"
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,17 @@ class _Compiled:
     created: str
     generation: int
     routes: list[HostRoute] = field(default_factory=list[HostRoute])
+    secrets: dict[str, Key] = field(default_factory=dict[str, Key])
     affinity: Affinity | None = None
     problem: str = ""
 
     @property
     def revisions(self) -> set[Key]:
         return {split.revision for route in self.routes for split in route.splits}
+
+    @property
+    def public_hosts(self) -> set[str]:
+        return {route.host for route in self.routes if not route.is_local}
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ class Agent:
         self._slices = context.informers.of(ENDPOINT_SLICES)
         self._pods = context.informers.of(PODS, label_selector=reading.REVISION_LABEL)
         self._slices.add_index(_SLICES_BY_REVISION, _slice_index)
+        self._informers = [self._ingresses, self._revisions, self._slices, self._pods]
         self._compiled: dict[Key, _Compiled] = {}
         self._users: dict[Key, set[Key]] = {}
         self._changed_ingresses: set[Key] = set()
@@ -125,6 +134,19 @@ class Agent:
         self._orphans_found = asyncio.Event()
         self._on_outcome: list[OutcomeHandler] = []
         self._follow_informers()
+        if plane.certificates.is_on:
+            self._follow_secrets(context.informers.of(SECRETS))
+
+    def _follow_secrets(self, secrets: Informer) -> None:
+        def secret(old: Object | None, new: Object | None) -> None:
+            key = key_of(_either(old, new))
+            for ingress in self._ingresses.by_index(_BY_CERTIFICATE, str(key)):
+                self._mark(ingress=key_of(ingress))
+
+        self._informers.append(secrets)
+        self._ingresses.add_index(_BY_CERTIFICATE, _secret_index)
+        self._plane.certificates.find_secrets(lambda key: secrets.get(key.name, key.namespace))
+        secrets.add_handler(secret)
 
     def _follow_informers(self) -> None:
         def ingress(old: Object | None, new: Object | None) -> None:
@@ -195,6 +217,7 @@ class Agent:
                 group.create_task(self._synchronize())
                 group.create_task(self._delete_idle())
                 group.create_task(self._follow_orphans())
+                group.create_task(self._renew_certificates())
         finally:
             self._plane.close()
 
@@ -218,7 +241,7 @@ class Agent:
                 return
 
     async def _synchronize(self) -> None:
-        for informer in (self._ingresses, self._revisions, self._slices, self._pods):
+        for informer in self._informers:
             await informer.wait_synced()
         self.mark_all()
         while True:
@@ -250,6 +273,7 @@ class Agent:
         if ingresses or self._served is None:
             self._apply_routes(ingresses)
         await self._plane.flush()
+        await self._plane.certificates.flush()
         for key in ingresses & self._compiled.keys():
             self._settle(key)
         for key in touched:
@@ -384,6 +408,15 @@ class Agent:
             if not self._orphaned:
                 self._orphans_found.clear()
 
+    async def _renew_certificates(self) -> None:
+        while self._plane.certificates.is_on:
+            await self._clock.sleep(_RENEW_PAUSE)
+            try:
+                async with self._turn:
+                    await self._plane.certificates.renew()
+            except AdminError as error:
+                logger.warning("gateway: certificates not renewed: %s", error)
+
     def _apply_routes(self, changed: set[Key]) -> None:
         """Bring the map of routes in line: with all KIngresses the first time, then by change."""
         if self._served is None:
@@ -395,6 +428,7 @@ class Agent:
             before = dict[str, str]()
             for key in changed:
                 before |= self._served.pop(key, {})
+                self._plane.certificates.withdraw(key)
             for host in before:
                 self._owners.pop(host, None)
         self._blocked -= changed
@@ -404,6 +438,10 @@ class Agent:
             self._served[key] = entries
             self._owners.update(dict.fromkeys(entries, key))
             wanted |= entries
+            compiled = self._compiled[key]
+            if entries:
+                hosts = compiled.public_hosts
+                self._plane.certificates.serve(key, hosts, compiled.secrets)
         self._plane.set_routes(before, wanted)
 
     def _age(self, key: Key) -> tuple[str, Key]:
@@ -430,7 +468,8 @@ class Agent:
         return entries
 
     def _settle(self, key: Key) -> None:
-        outcome = Outcome(self._compiled[key].generation, self._problems.get(key, ""))
+        problem = self._problems.get(key) or self._plane.certificates.problem(key)
+        outcome = Outcome(self._compiled[key].generation, problem)
         if self._outcomes.get(key) != outcome:
             self._outcomes[key] = outcome
             for handler in self._on_outcome:
@@ -475,6 +514,7 @@ def _compile(obj: Object) -> _Compiled:
         affinity=reading.affinity_of(obj),
     )
     try:
+        compiled.secrets = routes.secrets(obj)
         compiled.routes = routes.host_routes(obj)
     except RouteError as error:
         compiled.problem = str(error)
@@ -484,6 +524,10 @@ def _compile(obj: Object) -> _Compiled:
 def _slice_index(piece: Object) -> list[str]:
     name = reading.revision_name_of_slice(piece)
     return [str(Key(namespace_of(piece), name))] if name else []
+
+
+def _secret_index(ingress: Object) -> list[str]:
+    return [str(key) for key in set(routes.secrets(ingress).values())]
 
 
 def _either(old: Object | None, new: Object | None) -> Object:

@@ -10,11 +10,11 @@ from tidegate.gateway.agent import Agent
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import DemandHub, Sampler
 from tidegate.gateway.listener import listening
-from tidegate.gateway.settings import GatewaySettings
+from tidegate.gateway.settings import GatewaySettings, TlsSettings
 from tidegate.gateway.status import Drains, RouteStatus
 from tidegate.kube.controller import Context
 
-__all__ = ["Gateway", "GatewaySettings", "build"]
+__all__ = ["Gateway", "GatewaySettings", "TlsSettings", "build"]
 
 _MOST_NOTICE = 1 << 16
 
@@ -23,7 +23,7 @@ class Gateway:
     """One gateway: HAProxy and its agent."""
 
     def __init__(self, context: Context, settings: GatewaySettings) -> None:
-        self._plane = DataPlane(settings)
+        self._plane = DataPlane(settings, context.clock)
         self._hub = DemandHub()
         self._sampler = Sampler(self._plane, self._hub, context.clock)
         self.records = AccessRecords()

@@ -22,6 +22,8 @@ from tidegate.gateway.model import PodServer, Revision
 from tidegate.gateway.orphans import orphaned_ports
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.slots import Slots
+from tidegate.gateway.tls import Certificates
+from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Key
 
 logger = logging.getLogger(__name__)
@@ -32,13 +34,15 @@ class DataPlane:
 
     Args:
         settings: the operator's choices.
+        clock: for the ends of certificates.
     """
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, clock: Clock) -> None:
         self.paths = locations.prepare(settings.data_dir)
         self.config = configuration.render(settings, self.paths)
         self.admin = AdminSocket(self.paths.admin_socket)
         self.process = Process(self.config, self.paths)
+        self.certificates = Certificates(settings, self.paths, self.admin, clock)
         self.slots = Slots(self.config.limited, self.config.unlimited)
         self.servers: dict[str, dict[str, ServerState]] = {}
         self._routes: dict[str, str] = {}
@@ -71,6 +75,7 @@ class DataPlane:
         """
         self._write_map(self.paths.routes_map.name, self._routes)
         self._write_map(self.paths.revisions_map.name, self._revisions)
+        await asyncio.to_thread(self.certificates.prepare)
         await self.process.start()
         self.orphaned = await asyncio.to_thread(orphaned_ports)
         self._reset({})
@@ -96,6 +101,7 @@ class DataPlane:
         found: dict[str, dict[str, ServerState]] = {}
         for server in state.parse_servers(await self.admin.read("show servers state")):
             found.setdefault(server.proxy, {})[server.name] = server
+        await self.certificates.read_back()
         self._reset(found)
         for slot, text in self._revisions.items():
             _, namespace, name = text.split("/")[:3]

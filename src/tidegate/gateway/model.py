@@ -66,8 +66,12 @@ class HostRoute:
         host: lower case, no port.
         tag: empty for the host itself; else the value of `Knative-Serving-Tag` that leads here.
         splits: percents sum to 100.
+        is_local: only the cluster asks for it, so that it needs no certificate.
+        redirects: plain HTTP is sent to HTTPS.
     """
 
     host: str
     tag: str
     splits: tuple[Split, ...]
+    is_local: bool = False
+    redirects: bool = False

@@ -42,14 +42,27 @@ def host_routes(ingress: Object) -> list[HostRoute]:
         RouteError: percents that do not sum to 100, or a feature the gateway lacks.
     """
     routes: list[HostRoute] = []
-    for number, rule in enumerate(_list(ingress.get("spec"), "rules")):
+    spec: Object = ingress.get("spec") or {}
+    for number, rule in enumerate(_list(spec, "rules")):
+        is_local = rule.get("visibility") == "ClusterLocal"
+        redirects = spec.get("httpOption") == "Redirected" and not is_local
         for place, path in enumerate(_list(rule.get("http"), "paths")):
             where = f"spec.rules[{number}].http.paths[{place}]"
             tag = _tag(path, where)
             splits = _splits(path, namespace_of(ingress), where)
             hosts = [_host(host, where) for host in _list(rule, "hosts")]
-            routes += [HostRoute(host, tag, splits) for host in hosts]
+            routes += [HostRoute(host, tag, splits, is_local, redirects) for host in hosts]
     return routes
+
+
+def secrets(ingress: Object) -> dict[str, Key]:
+    """The Secrets whose certificates a KIngress gives for its hosts."""
+    found: dict[str, Key] = {}
+    for entry in _list(ingress.get("spec"), "tls"):
+        namespace = str(entry.get("secretNamespace") or namespace_of(ingress))
+        key = Key(namespace, str(entry.get("secretName", "")))
+        found.update({str(host).lower(): key for host in _list(entry, "hosts")})
+    return found
 
 
 def entries(routes: Iterable[HostRoute], slot_of: SlotOf, *, name: str) -> dict[str, str]:

@@ -7,6 +7,24 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class TlsSettings:
+    """HTTPS beside HTTP; paths are of PEM files.
+
+    Attributes:
+        port: the port clients connect to.
+        certificate, key: shown for every host without a certificate of its own, both or neither.
+        authority_certificate, authority_key: sign certificates for those hosts, where none is
+            given.
+    """
+
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+    authority_certificate: Path | None = None
+    authority_key: Path | None = None
+
+
+@dataclass(frozen=True)
 class GatewaySettings:
     """Where and how large.
 
@@ -20,6 +38,7 @@ class GatewaySettings:
         max_queued: requests of one revision that may wait, for a slot or for the first pod.
         hold_seconds: how long a request may wait at most.
         threads: of HAProxy; 0 for one per two cores.
+        tls: None for a gateway that speaks plain HTTP only.
     """
 
     data_dir: Path
@@ -31,3 +50,4 @@ class GatewaySettings:
     max_queued: int = 10_000
     hold_seconds: int = 600
     threads: int = 0
+    tls: TlsSettings | None = None

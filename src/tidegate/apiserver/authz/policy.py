@@ -279,7 +279,7 @@ def _part_roles() -> Iterable[Object]:
     )
     yield _role(
         "tidegate:gateway",
-        _rule(("",), ("configmaps", "namespaces", "services"), _READ),
+        _rule(("",), ("configmaps", "namespaces", "secrets", "services"), _READ),
         _rule(("",), ("pods",), ("patch", *_READ)),
         _rule(("discovery.k8s.io",), ("endpointslices",), _READ),
         _rule(("serving.knative.dev",), ("*",), _READ),

@@ -54,7 +54,7 @@ class Config:
         prefix: of the names of the sockets between the stages.
         park_lua: the text of the park's program.
         limited, unlimited, stages: the pools.
-        bind, port: where clients connect.
+        bind, ports: where clients connect.
     """
 
     text: str
@@ -65,7 +65,7 @@ class Config:
     unlimited: tuple[str, ...]
     stages: tuple[str, ...]
     bind: str
-    port: int
+    ports: tuple[int, ...]
 
 
 def limits(settings: GatewaySettings, *, open_files: int | None = None) -> Limits:
@@ -108,7 +108,8 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     )
     values = {
         "limits": limits(settings),
-        "bind": _bind(settings),
+        "bind": _bind(settings, settings.port),
+        "tls_bind": _bind(settings, settings.tls.port) if settings.tls else "",
         "prefix": prefix,
         "limited": frozenset(limited),
         "slots": limited + unlimited,
@@ -122,8 +123,9 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     draft = compiled.render(identity="", **values)
     identity = "tidegate-" + hashlib.sha256((draft + park_lua).encode()).hexdigest()[:16]
     text = compiled.render(identity=identity, **values)
+    ports = (settings.port, *((settings.tls.port,) if settings.tls else ()))
     return Config(
-        text, identity, prefix, park_lua, limited, unlimited, stages, settings.bind, settings.port
+        text, identity, prefix, park_lua, limited, unlimited, stages, settings.bind, ports
     )
 
 
@@ -155,9 +157,10 @@ _PATHS = (
     "routes_map",
     "revisions_map",
     "unavailable_http",
+    "certificates",
 )
 
 
-def _bind(settings: GatewaySettings) -> str:
+def _bind(settings: GatewaySettings, port: int) -> str:
     host = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
-    return f"{host}:{settings.port}"
+    return f"{host}:{port}"

@@ -59,6 +59,14 @@ class Paths:
     def revisions_map(self) -> Path:
         return self.directory / "revisions.map"
 
+    @property
+    def tls(self) -> Path:
+        return self.directory / "tls"
+
+    @property
+    def certificates(self) -> Path:
+        return self.tls / "crt-list.txt"
+
 
 def prepare(data_dir: Path) -> Paths:
     """The directory for this data directory, made if need be, readable by its owner alone.

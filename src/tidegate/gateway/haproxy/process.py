@@ -85,7 +85,9 @@ class Process:
         Raises:
             UserError: the port is taken, or HAProxy refuses to start.
         """
-        await asyncio.to_thread(_check_port, self._config.bind, self._config.port)
+        options = ("--gateway-port", "--https-port")
+        for port, option in zip(self._config.ports, options, strict=False):
+            await asyncio.to_thread(_check_port, self._config.bind, port, option)
         program = await asyncio.to_thread(binary.find)
         await asyncio.to_thread(configuration.write, self._config, self._paths)
         self._paths.pid_file.unlink(missing_ok=True)
@@ -159,7 +161,7 @@ class Process:
         self._forget()
 
 
-def _check_port(bind: str, port: int) -> None:
+def _check_port(bind: str, port: int, option: str) -> None:
     """HAProxy would say it too, but in its own words.
 
     Raises:
@@ -171,7 +173,7 @@ def _check_port(bind: str, port: int) -> None:
         try:
             probe.bind((bind, port))
         except OSError as error:
-            remedy = "choose another with --gateway-port"
+            remedy = f"choose another with {option}"
             if error.errno == errno.EADDRINUSE:
                 remedy += ", or stop what uses it"
             raise UserError(

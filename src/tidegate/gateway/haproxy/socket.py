@@ -63,6 +63,16 @@ class AdminSocket:
         if refused:
             raise AdminError(f"HAProxy refused: {'; '.join(refused)[:2000]}")
 
+    async def load(self, command: str, payload: str) -> str:
+        """Run one command that takes lines of text; returns what it prints.
+
+        Raises:
+            AdminError: HAProxy is gone or does not answer.
+        """
+        # An empty line would end the text.
+        lines = "\n".join(line for line in payload.splitlines() if line)
+        return await self._exchange(f"{command} <<\n{lines}\n")
+
     async def _exchange(self, line: str) -> str:
         async with self._turn:
             try:

@@ -1,0 +1,330 @@
+"""HTTPS in front: which certificate is shown for which host, as routes and Secrets change."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+import ssl
+import stat
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import x25519
+from cryptography.x509.oid import NameOID
+
+from tests.gateway.clients import Answer, Request
+from tests.gateway.world import NAMESPACE, World, free_port, running_gateway
+from tidegate.apis.networking import INGRESSES as KINGRESSES
+from tidegate.gateway.assembly import TlsSettings
+from tidegate.gateway.certificates import CertificateError, of_secret, pattern_of
+from tidegate.kube import certificates
+from tidegate.kube.certificates import Issued
+from tidegate.kube.objects import Object
+from tidegate.kube.resources import SECRETS
+
+
+def authority(name: str) -> Issued:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return certificates.new_authority(subject, now=datetime.now(UTC), life=timedelta(days=90))
+
+
+def server(signer: Issued, *names: str) -> Issued:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    return certificates.issue_server(signer, subject, names, now=datetime.now(UTC))
+
+
+def pems(pair: Issued) -> tuple[bytes, bytes]:
+    return pair.certificate_pem, pair.key_pem
+
+
+class TlsWorld:
+    """A gateway with HTTPS, and who signs its certificates."""
+
+    def __init__(self, world: World, port: int, signer: Issued) -> None:
+        self.world = world
+        self.port = port
+        self.signer = signer
+
+    async def open(
+        self, host: str, *, trusted: Issued | None = None, alpn: str = "http/1.1"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = ssl.create_default_context()
+        context.load_verify_locations(cadata=(trusted or self.signer).certificate_pem.decode())
+        context.set_alpn_protocols([alpn])
+        return await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=context, server_hostname=host
+        )
+
+    async def fetch(self, host: str, **options: Any) -> Answer:
+        reader, writer = await self.open(host, **options)
+        writer.write(f"GET /headers HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        return await Request(reader, writer).answer()
+
+    async def shown(self, host: str) -> set[str]:
+        """The names of the certificate shown for a host, whoever signed it."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=context, server_hostname=host
+        )
+        der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.transport.abort()
+        return certificates.names_of(x509.load_der_x509_certificate(der))
+
+    async def shows(self, host: str, *names: str) -> None:
+        """Wait until that is so."""
+
+        async def check() -> bool:
+            return await self.shown(host) == set(names)
+
+        await self.world.api.eventually(check)
+
+
+def write_pair(directory: Path, name: str, pair: Issued) -> tuple[Path, Path]:
+    files = directory / f"{name}.crt", directory / f"{name}.key"
+    files[0].write_bytes(pair.certificate_pem)
+    files[1].write_bytes(pair.key_pem)
+    return files
+
+
+@pytest_asyncio.fixture
+async def tls(tmp_path: Path) -> AsyncIterator[TlsWorld]:
+    signer = authority("signer")
+    certificate, key = write_pair(tmp_path, "ca", signer)
+    settings = TlsSettings(free_port(), authority_certificate=certificate, authority_key=key)
+    async with running_gateway(tmp_path, tls=settings) as world:
+        yield TlsWorld(world, settings.port, signer)
+
+
+async def secret(
+    world: World, name: str, certificate: bytes, key: bytes, *, change: bool = False
+) -> None:
+    def text(pem: bytes) -> str:
+        return base64.b64encode(pem).decode()
+
+    obj: Object = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "data": {"tls.crt": text(certificate), "tls.key": text(key)},
+    }
+    if change:
+        known = await world.get(SECRETS, name)
+        obj["metadata"]["resourceVersion"] = known["metadata"]["resourceVersion"]
+        await world.client.update(SECRETS, obj)
+    else:
+        await world.client.create(SECRETS, obj)
+
+
+async def map_domain(world: World, host: str, revision: str, secret_name: str) -> None:
+    """A KIngress as a DomainMapping with a certificate makes it."""
+    await world.route("mapped", {revision: 100}, hosts=(host,))
+    known = await world.get(KINGRESSES, "mapped")
+    entry = {"hosts": [host], "secretName": secret_name, "secretNamespace": NAMESPACE}
+    await world.client.update(KINGRESSES, {**known, "spec": {**known["spec"], "tls": [entry]}})
+
+
+async def problem(world: World) -> str:
+    conditions = (await world.get(KINGRESSES, "mapped")).get("status", {}).get("conditions", [])
+    return "".join(entry.get("message", "") for entry in conditions if entry["type"] == "Ready")
+
+
+async def test_a_service_is_there_over_https_with_a_certificate_for_its_host(
+    tls: TlsWorld,
+) -> None:
+    await tls.world.service("echo")
+
+    answer = await tls.fetch("echo.default.localhost")
+
+    got = answer.json()["headers"]
+    assert answer.status == 200
+    assert got["x-forwarded-proto"] == "https"
+    assert got["forwarded"] == 'for="127.0.0.1";host="echo.default.localhost";proto=https'
+    assert (await tls.world.fetch("echo")).json()["headers"]["x-forwarded-proto"] == "http"
+
+
+async def test_clients_choose_the_protocol_while_they_shake_hands(tls: TlsWorld) -> None:
+    await tls.world.service("echo")
+    for protocol in ("h2", "http/1.1"):
+        _, writer = await tls.open("echo.default.localhost", alpn=protocol)
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == protocol
+        writer.transport.abort()
+
+
+async def test_a_new_namespace_gets_its_certificate_while_connections_go_on(
+    tls: TlsWorld,
+) -> None:
+    await tls.world.service("echo")
+    reader, writer = await tls.open("echo.default.localhost")
+    before = tls.world.gateway._plane.process.pid
+
+    await tls.world.route("far", {"echo-00001": 100}, hosts=("far.away.localhost",))
+
+    assert (await tls.fetch("far.away.localhost")).status == 200
+    writer.write(b"GET /headers HTTP/1.1\r\nHost: echo.default.localhost\r\n\r\n")
+    assert (await Request(reader, writer).answer()).status == 200
+    assert tls.world.gateway._plane.process.pid == before
+
+
+async def test_the_certificate_of_a_secret_is_shown_renewed_and_withdrawn(tls: TlsWorld) -> None:
+    other = authority("other")
+    await tls.world.service("echo")
+    await secret(tls.world, "shop", *pems(server(other, "www.shop.example")))
+    await map_domain(tls.world, "www.shop.example", "echo-00001", "shop")
+    await tls.shows("www.shop.example", "www.shop.example")
+    assert (await tls.fetch("www.shop.example", trusted=other)).status == 200
+
+    renewed = server(other, "www.shop.example", "renewed.shop.example")
+    await secret(tls.world, "shop", *pems(renewed), change=True)
+    await tls.shows("www.shop.example", "www.shop.example", "renewed.shop.example")
+    assert (await tls.fetch("www.shop.example", trusted=other)).status == 200
+
+    await tls.world.client.delete(SECRETS, "shop", namespace=NAMESPACE)
+    await tls.world.api.eventually(lambda: _says(tls.world, "Secret default/shop does not exist"))
+    assert await tls.shown("www.shop.example") == {"localhost", "127.0.0.1"}
+    await secret(tls.world, "shop", *pems(renewed))
+    await tls.shows("www.shop.example", "www.shop.example", "renewed.shop.example")
+    await tls.world.api.eventually(lambda: _says(tls.world, ""))
+
+
+async def _says(world: World, text: str) -> bool:
+    found = await problem(world)
+    return text in found if text else not found
+
+
+async def test_a_secret_is_shown_for_the_host_it_is_for_and_for_no_other(tls: TlsWorld) -> None:
+    greedy = server(authority("other"), "www.shop.example", "*.default.localhost")
+    await tls.world.service("echo")
+    await secret(tls.world, "shop", *pems(greedy))
+    await map_domain(tls.world, "www.shop.example", "echo-00001", "shop")
+    await tls.shows("www.shop.example", "www.shop.example", "*.default.localhost")
+    assert (await tls.fetch("echo.default.localhost")).status == 200
+
+
+async def test_a_certificate_that_haproxy_refuses_is_named_and_hurts_nobody(
+    tls: TlsWorld,
+) -> None:
+    # A key that agrees on secrets, and cannot sign.
+    agreeing = x25519.X25519PrivateKey.generate()
+    signer = authority("other")
+    pair = server(signer, "www.shop.example")
+    builder = x509.CertificateBuilder(
+        issuer_name=pair.certificate.issuer,
+        subject_name=pair.certificate.subject,
+        public_key=agreeing.public_key(),
+        serial_number=1,
+        not_valid_before=pair.certificate.not_valid_before_utc,
+        not_valid_after=pair.certificate.not_valid_after_utc,
+    )
+    certificate = builder.sign(signer.key, hashes.SHA256())
+    key = agreeing.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    await tls.world.service("echo")
+    await secret(tls.world, "shop", certificate.public_bytes(serialization.Encoding.PEM), key)
+
+    await map_domain(tls.world, "www.shop.example", "echo-00001", "shop")
+
+    await tls.world.api.eventually(lambda: _says(tls.world, "refused"))
+    assert (await tls.fetch("echo.default.localhost")).status == 200
+    await secret(tls.world, "shop", *pems(pair), change=True)
+    await tls.shows("www.shop.example", "www.shop.example")
+
+
+async def test_certificates_outlive_the_agent_and_come_back_with_haproxy(tls: TlsWorld) -> None:
+    other = authority("other")
+    await tls.world.service("echo")
+    await secret(tls.world, "shop", *pems(server(other, "www.shop.example")))
+    await map_domain(tls.world, "www.shop.example", "echo-00001", "shop")
+    await tls.shows("www.shop.example", "www.shop.example")
+
+    await tls.world.end_agent()
+    assert (await tls.fetch("www.shop.example", trusted=other)).status == 200
+    await tls.world.client.delete(SECRETS, "shop", namespace=NAMESPACE)
+    await tls.world.start()
+    await tls.shows("www.shop.example", "localhost", "127.0.0.1")
+
+    await secret(tls.world, "shop", *pems(server(other, "www.shop.example")))
+    await tls.shows("www.shop.example", "www.shop.example")
+    os.kill(tls.world.gateway._plane.process.pid, signal.SIGKILL)
+
+    async def is_back() -> bool:
+        try:
+            return (await tls.fetch("www.shop.example", trusted=other)).status == 200
+        except OSError:
+            return False
+
+    await tls.world.api.eventually(is_back)
+    assert (await tls.fetch("echo.default.localhost")).status == 200
+
+
+async def test_keys_are_readable_by_their_owner_only(tls: TlsWorld) -> None:
+    await tls.world.service("echo")
+    directory = tls.world.gateway._plane.paths.tls
+    files = list(directory.iterdir())
+    assert len(files) == 3  # the list, the default and that of the namespace
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+async def test_a_given_certificate_is_shown_for_every_host_and_taken_anew(
+    tmp_path: Path,
+) -> None:
+    signer = authority("company")
+    certificate, key = write_pair(tmp_path, "given", server(signer, "*.default.localhost"))
+    settings = TlsSettings(free_port(), certificate=certificate, key=key)
+    async with running_gateway(tmp_path, tls=settings) as world:
+        tls = TlsWorld(world, settings.port, signer)
+        await world.service("echo")
+        assert (await tls.fetch("echo.default.localhost")).status == 200
+
+        write_pair(tmp_path, "given", server(signer, "*.default.localhost", "new.example"))
+        await world.gateway._plane.certificates.renew()
+
+        assert await tls.shown("new.example") == {"*.default.localhost", "new.example"}
+        certificate.write_text("nonsense")
+        await world.gateway._plane.certificates.renew()
+        assert (await tls.fetch("echo.default.localhost")).status == 200
+
+
+def test_names_of_certificates() -> None:
+    assert pattern_of("hello.default.localhost") == "*.default.localhost"
+    assert pattern_of("www.example.com") == "*.example.com"
+    assert pattern_of("example.com") == "example.com"
+    assert pattern_of("intranet") == "intranet"
+
+
+def encoded(certificate: bytes, key: bytes) -> Object:
+    data = {"tls.crt": certificate, "tls.key": key}
+    return {
+        "metadata": {"name": "s", "namespace": "ns"},
+        "data": {name: base64.b64encode(value).decode() for name, value in data.items() if value},
+    }
+
+
+def test_what_a_secret_lacks_is_named() -> None:
+    signer = authority("a")
+    one, two = server(signer, "x.example"), server(signer, "x.example")
+    for certificate, key, said in (
+        (b"", one.key_pem, r"data\[tls.crt\] is missing"),
+        (one.certificate_pem, b"", r"data\[tls.key\] is missing"),
+        (b"nonsense", one.key_pem, "the certificate is no PEM"),
+        (one.certificate_pem, b"nonsense", "the key is no unencrypted PEM"),
+        (one.certificate_pem, two.key_pem, "not that of the first certificate"),
+        (one.certificate_pem * 40, one.key_pem, "more than the 15000"),
+    ):
+        with pytest.raises(CertificateError, match=f"Secret ns/s: .*{said}"):
+            of_secret(encoded(certificate, key))
+    assert of_secret(encoded(one.certificate_pem, one.key_pem)).count(b"BEGIN") == 2
