@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from tidegate.kube.errors import UserError
 from tidegate.node.images.store import Image
+from tidegate.node.runtime.isolation import Isolation, Limits
 
 
 class StartError(UserError):
@@ -26,6 +27,8 @@ class Launch:
         env: the complete environment.
         working_dir: where the program starts.
         title: short name for process listings.
+        isolation: what it sees and who it is.
+        limits: what it may use.
     """
 
     directory: Path
@@ -34,6 +37,8 @@ class Launch:
     env: Mapping[str, str]
     working_dir: Path
     title: str
+    isolation: Isolation = field(default_factory=Isolation)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,16 @@ class Exit:
         signal: the signal's number, or 0.
         finished_at: seconds since the epoch.
         known: False when nobody saw the exit and the code is a stand-in.
+        out_of_memory: it was killed for using more than its limit.
+        failure: why its program was never reached, or empty.
     """
 
     code: int
     signal: int
     finished_at: float
     known: bool = True
+    out_of_memory: bool = False
+    failure: str = ""
 
 
 class Container(Protocol):
@@ -69,6 +78,15 @@ class Container(Protocol):
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
+        ...
+
+    @property
+    def not_enforced(self) -> tuple[str, ...]:
+        """What was asked for and is not kept to here, each with the reason."""
+        ...
+
+    def command_prefix(self, working_dir: Path) -> tuple[str, ...]:
+        """What to put before a command of this machine so that it runs inside the container."""
         ...
 
     async def wait(self) -> Exit:

@@ -9,10 +9,9 @@ import fcntl
 import os
 import shutil
 import struct
-import sys
 import termios
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +20,7 @@ from tidegate.kube.errors import InternalError
 from tidegate.node.runtime.commands import Invocation
 from tidegate.node.runtime.process.processes import ProcessName, process_name
 
-_CHILD = Path(__file__).with_name("exec_child.py")
+EXEC_CHILD = Path(__file__).with_name("exec_child.py")
 _READ_SIZE = 32 * 1024
 _END_OF_INPUT = b"\x04"
 
@@ -131,16 +130,20 @@ class _Terminal:
 
 @asynccontextmanager
 async def run_command(
-    invocation: Invocation, container: ProcessName
+    invocation: Invocation, container: ProcessName, prefix: Sequence[str]
 ) -> AsyncGenerator[ProcessCommand]:
     """Run a command until the context ends or `container` dies.
 
+    Args:
+        invocation: the command.
+        container: the process it is to end with.
+        prefix: what makes a command run inside the container.
     Raises:
         InternalError: there is no such program.
     """
-    _check_program(invocation)
+    _check_program(invocation, f"/proc/{container.pid}/root")
     with contextlib.ExitStack() as stack:
-        command = await _start(invocation, stack)
+        command = await _start(invocation, prefix, stack)
         watching = asyncio.create_task(_kill_after(container, command))
         try:
             yield command
@@ -155,10 +158,17 @@ async def _kill_after(container: ProcessName, command: ProcessCommand) -> None:
     command.kill()
 
 
-def _check_program(invocation: Invocation) -> None:
+def _check_program(invocation: Invocation, root: str) -> None:
     name = invocation.argv[0]
-    path = str(invocation.working_dir / name) if "/" in name else name
-    if shutil.which(path, path=invocation.env.get("PATH", os.defpath)) is None:
+    search = invocation.env.get("PATH", os.defpath)
+    if "/" in name:
+        path = str(invocation.working_dir / name)
+        # Links in the container's tree may lead through the machine's; either view will do.
+        found = shutil.which(f"{root}{path}") or shutil.which(path)
+    else:
+        inside = os.pathsep.join(f"{root}{part}" for part in search.split(os.pathsep))
+        found = shutil.which(name, path=inside) or shutil.which(name, path=search)
+    if found is None:
         problem = (
             "no such file or directory" if "/" in name else "executable file not found in $PATH"
         )
@@ -167,26 +177,27 @@ def _check_program(invocation: Invocation) -> None:
         )
 
 
-async def _start(invocation: Invocation, stack: contextlib.ExitStack) -> ProcessCommand:
+async def _start(
+    invocation: Invocation, prefix: Sequence[str], stack: contextlib.ExitStack
+) -> ProcessCommand:
     if not invocation.tty:
-        process = await _spawn(invocation, PIPE if invocation.stdin else DEVNULL, PIPE)
+        process = await _spawn(invocation, prefix, PIPE if invocation.stdin else DEVNULL, PIPE)
         return ProcessCommand(process, _Pipes(process))
     ours, theirs = os.openpty()
     stack.callback(os.close, ours)
     try:
-        process = await _spawn(invocation, theirs, theirs)
+        process = await _spawn(invocation, prefix, theirs, theirs)
     finally:
         os.close(theirs)
     return ProcessCommand(process, _Terminal(ours))
 
 
-async def _spawn(invocation: Invocation, stdin: int, output: int) -> Process:
+async def _spawn(invocation: Invocation, prefix: Sequence[str], stdin: int, output: int) -> Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", str(_CHILD), *invocation.argv),
+        *(*prefix, *invocation.argv),
         stdin=stdin,
         stdout=output,
         stderr=output,
-        cwd=invocation.working_dir,
         env=dict(invocation.env),
         start_new_session=True,
     )

@@ -1,25 +1,44 @@
 """The first moments of a command's process: a program of its own that then becomes the command.
 
-Its parent has put it in a session of its own. Here it takes the terminal, where it has one, and
-asks to be killed when the control plane dies: nobody else would end it then.
+Its parent has put it in a session of its own. Here it takes the terminal, where it has one, asks to
+be killed when the control plane dies, for nobody else would end it then, and joins the container:
+its limits, its files, its user.
 """
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import signal
 import sys
 import termios
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidegate.node.runtime.process import sandbox
+else:
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+    import sandbox
 
 _PR_SET_PDEATHSIG = 1
 
 
-def main(argv: list[str]) -> None:
-    """Become the command `argv`."""
+def main(joining: dict[str, Any], argv: list[str]) -> None:
+    """Become the command `argv` in the container that `joining` describes."""
     if os.isatty(0):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    try:
+        if joining["cpuGroup"]:
+            sandbox.enter_group(joining["cpuGroup"])
+        sandbox.join(joining["pid"], joining["isolation"])
+        os.chdir(joining["cwd"])
+    except OSError as error:
+        sys.stderr.write(f"cannot join the container: {error}\n")
+        sys.exit(126)
+    os.umask(0o022)
+    # After the change of user, which would undo it.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # The interpreter ignores it, programs expect the default.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -31,4 +50,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(json.loads(sys.argv[1]), sys.argv[2:])

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager
@@ -25,7 +26,9 @@ from tidegate.node.images.errors import ImageError
 from tidegate.node.images.store import Image
 from tidegate.node.runtime.commands import Command, Invocation
 from tidegate.node.runtime.contract import Exit, Launch
-from tidegate.node.runtime.process.exec import run_command
+from tidegate.node.runtime.process import sandbox
+from tidegate.node.runtime.process.exec import EXEC_CHILD, run_command
+from tidegate.node.runtime.process.isolating import isolation_request, not_enforced
 from tidegate.node.runtime.process.processes import ProcessName
 from tidegate.node.runtime.process.warm import (
     TemplateLostError,
@@ -53,6 +56,10 @@ class ProcessContainer:
         self.template = str(record["template"])
         self.started_at = float(record["startedAt"])
         self.process = ProcessName(int(record["pid"]), int(record["startTime"]))
+        self.not_enforced: tuple[str, ...] = ()
+        self._isolation: dict[str, Any] = record["isolation"]
+        self._memory: int | None = record["memory"]
+        self._cpu_group = str(record["cpuGroup"])
         self.container_id = f"process://{self.process.pid}-{self.process.start_time}"
         self._exit: Exit | None = None
 
@@ -66,8 +73,28 @@ class ProcessContainer:
             await self.process.wait_dead()
             found = await self._read_exit()
             self.process.kill_rest()
+            sandbox.remove_group(self._cpu_group)
             self._exit = self._exit or found
         return self._exit
+
+    def command_prefix(self, working_dir: Path) -> tuple[str, ...]:
+        """The program that joins the container and becomes the command."""
+        joining = {
+            "pid": self.process.pid,
+            "isolation": self._isolation,
+            "cwd": str(working_dir),
+            "cpuGroup": self._cpu_group,
+        }
+        return (sys.executable, "-I", "-S", str(EXEC_CHILD), json.dumps(joining))
+
+    def reattachment(self) -> dict[str, Any]:
+        """What a new template must know to go on with what a dead one did for the container."""
+        return {
+            "directory": str(self.directory),
+            "pid": self.process.pid,
+            "startTime": self.process.start_time,
+            "memory": self._memory,
+        }
 
     def signal(self, number: int) -> None:
         """Signal the group."""
@@ -81,9 +108,21 @@ class ProcessContainer:
             await asyncio.sleep(_STATUS_POLL_SECONDS)
         try:
             status = json.loads(path.read_text(encoding="utf-8"))
-            return Exit(int(status["code"]), int(status["signal"]), float(status["at"]))
+            return Exit(
+                int(status["code"]),
+                int(status["signal"]),
+                float(status["at"]),
+                out_of_memory=bool(status["overdrawn"]),
+                failure=self._failure(),
+            )
         except (OSError, ValueError, KeyError):
             return Exit(137, 0, time.time(), known=False)
+
+    def _failure(self) -> str:
+        try:
+            return (self.directory / "failure").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
 
 
 class ProcessRuntime:
@@ -124,23 +163,35 @@ class ProcessRuntime:
             "cwd": str(launch.working_dir),
             "title": launch.title,
             "image": _image_record(launch.image),
+            "limits": {
+                "memory": launch.limits.memory,
+                "cpu": launch.limits.cpu,
+                "oomScore": launch.limits.oom_score,
+            },
         }
         try:
-            record = await (await self._template(launch.image)).request("fork", request)
+            warm = await self._template(launch.image)
+            record = await warm.request("fork", request | _isolation(launch, warm))
         except TemplateLostError as error:
             if (launch.directory / "record.json").exists():
                 raise
             logger.warning("%s; starting another", error)
             await asyncio.to_thread(_clear_pipes, launch.directory)
-            record = await (await self._template(launch.image)).request("fork", request)
-        return self._track(ProcessContainer(launch.directory, record))
+            warm = await self._template(launch.image)
+            record = await warm.request("fork", request | _isolation(launch, warm))
+        container = ProcessContainer(launch.directory, record)
+        container.not_enforced = not_enforced(
+            launch, ability=warm.ability, reason=warm.reason, cpu_problem=record["cpuProblem"]
+        )
+        return self._track(container)
 
     def command(self, invocation: Invocation) -> AbstractAsyncContextManager[Command]:
         """Run a command beside a container's processes. Raises as `CommandRuntime.command`."""
         container = self._running.get(invocation.directory)
         if container is None or not container.is_running:
             raise BadRequest("the container does not run")
-        return run_command(invocation, container.process)
+        prefix = container.command_prefix(invocation.working_dir)
+        return run_command(invocation, container.process, prefix)
 
     async def adopt(self, directory: Path) -> ProcessContainer | None:
         """Find the container again by its record."""
@@ -245,7 +296,7 @@ class ProcessRuntime:
         for container in list(self._running.values()):
             if container.template == warm.name and container.process.is_alive():
                 with contextlib.suppress(TidegateError):
-                    await warm.request("attach", {"directory": str(container.directory)})
+                    await warm.request("attach", container.reattachment())
 
     async def _tend(self) -> None:
         for name, warm in list(self._warm.items()):
@@ -288,6 +339,11 @@ class ProcessRuntime:
         return container
 
 
+def _isolation(launch: Launch, warm: WarmTemplate) -> dict[str, Any]:
+    request = isolation_request(launch.isolation, warm.ability, launch.directory)
+    return {"isolation": request}
+
+
 def _image_record(image: Image) -> dict[str, str]:
     return {
         "digest": image.digest,
@@ -304,7 +360,8 @@ def _read_image(record: dict[str, str]) -> Image:
 
 
 def _make_directory(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / "scratch").mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
     _clear_pipes(directory)
 
 

@@ -7,20 +7,25 @@ of its own, so that it and its containers outlive the control plane. It
 - forks a container on request: Python programs run in the fork, others are exec'ed;
 - copies what containers write to their log files, line by line with the time, as the Container
   Runtime Interface prescribes, and rotates the files;
-- reaps containers and leaves their exit status in their directories.
+- reaps containers and leaves their exit status in their directories;
+- kills containers that use more memory than they may.
+
+What makes a process a container (its files, its user, its limits) is the package `sandbox` beside
+this file.
 
 Containers write to named pipes that they hold open for reading too: when the template dies they
 are not hurt, and the next template goes on reading where this one stopped.
 """
 
 # The paths are strings, as they come and go over the socket.
-# ruff: noqa: PTH105, PTH109, PTH112, PTH113, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH105, PTH109, PTH112, PTH113, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
 import builtins
 import contextlib
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -33,7 +38,17 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidegate.node.runtime.process import sandbox
+else:
+    # By its path and under no name: the program's own modules may be called as they like.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    sandbox = importlib.import_module("sandbox")
+    del sys.path[0]
+    for _name in [name for name in sys.modules if name.partition(".")[0] == "sandbox"]:
+        del sys.modules[_name]
 
 PROTOCOL = 1
 LISTENER = 3
@@ -157,9 +172,13 @@ class Connection:
 class Template:
     """The server loop; `serve` returns when told to quit and raises `Forked` in containers."""
 
-    def __init__(self, listener: socket.socket, name: str) -> None:
+    def __init__(self, listener: socket.socket, name: str, ability: tuple[str, str]) -> None:
         self._listener = listener
         self._name = name
+        self._ability = ability
+        self._watches: dict[int, sandbox.MemoryWatch] = {}
+        self._groups: dict[int, str] = {}
+        self._overdrawn: set[int] = set()
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._containers: dict[int, str] = {}
@@ -175,9 +194,28 @@ class Template:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(wake_read, selectors.EVENT_READ, lambda: self._reap(wake_read))
         while not self._is_over():
-            for key, _ in self._selector.select(timeout=60.0):
+            for key, _ in self._selector.select(timeout=self._next_look()):
                 if key.fileobj in self._selector.get_map():
                     key.data()
+            self._look_at_memory()
+
+    def _next_look(self) -> float:
+        if not self._watches:
+            return 60.0
+        return max(0.0, min(watch.due for watch in self._watches.values()) - time.monotonic())
+
+    def _look_at_memory(self) -> None:
+        now = time.monotonic()
+        for pid, watch in list(self._watches.items()):
+            if watch.due > now:
+                continue
+            if not watch.is_alive():
+                del self._watches[pid]
+            elif watch.is_exceeded(now):
+                del self._watches[pid]
+                self._overdrawn.add(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
 
     def _is_over(self) -> bool:
         busy = bool(self._containers or self._pumps)
@@ -193,7 +231,7 @@ class Template:
         connection = Connection(link)
         self._connections.add(connection)
         self._selector.register(link, selectors.EVENT_READ, lambda: self._receive(connection))
-        hello = {"protocol": PROTOCOL, "pid": os.getpid(), "containers": len(self._containers)}
+        hello = {"protocol": PROTOCOL, "pid": os.getpid(), "ability": self._ability}
         self._answer(connection, hello)
 
     def _receive(self, connection: Connection) -> None:
@@ -221,6 +259,8 @@ class Template:
                 return self._fork(request)
             if request["op"] == "attach":
                 self._attach(request["directory"])
+                if request["memory"] and _start_time(request["pid"]) == request["startTime"]:
+                    self._watch(request["pid"], request["memory"])
                 return {}
             if request["op"] == "retire":
                 self._retired = True
@@ -238,21 +278,35 @@ class Template:
             os.mkfifo(os.path.join(directory, stream), 0o600)
         self._attach(directory)
         outputs = [os.open(os.path.join(directory, stream), os.O_RDWR) for stream in STREAMS]
+        group, problem = _cpu_group(launch)
+        launch["cpuGroup"] = group
         pid = os.fork()
         if pid == 0:
             self._become_container(launch, outputs)
         for output in outputs:
             os.close(output)
         self._containers[pid] = directory
+        if group:
+            self._groups[pid] = group
+        memory: int | None = launch["limits"]["memory"]
+        self._watch(pid, memory)
         record = {
             "pid": pid,
             "startTime": _start_time(pid),
             "startedAt": time.time(),
             "template": self._name,
             "image": launch["image"],
+            "isolation": launch["isolation"],
+            "memory": memory,
+            "cpuGroup": group,
+            "cpuProblem": problem,
         }
         _write_json(os.path.join(directory, "record.json"), record)
         return record
+
+    def _watch(self, pid: int, memory: int | None) -> None:
+        if memory:
+            self._watches.setdefault(pid, sandbox.MemoryWatch(pid, memory))
 
     def _attach(self, directory: str) -> None:
         if directory in self._pumps:
@@ -299,12 +353,20 @@ class Template:
 
     def _ended(self, pid: int, code: int) -> None:
         directory = self._containers.pop(pid, None)
+        self._watches.pop(pid, None)
+        sandbox.remove_group(self._groups.pop(pid, ""))
         if directory is None:
             return
         for pump in self._pumps.get(directory, ()):
             pump.drain()
         number = -code if code < 0 else 0
-        status = {"code": 128 + number if number else code, "signal": number, "at": time.time()}
+        status = {
+            "code": 128 + number if number else code,
+            "signal": number,
+            "at": time.time(),
+            "overdrawn": pid in self._overdrawn,
+        }
+        self._overdrawn.discard(pid)
         with contextlib.suppress(OSError):
             _write_json(os.path.join(directory, "exit.json"), status)
 
@@ -333,11 +395,7 @@ def run_container(launch: dict[str, Any], rootfs: str) -> None:
     environment: dict[str, str] = launch["env"]
     os.environ.clear()
     os.environ.update(environment)
-    try:
-        os.chdir(launch["cwd"])
-    except OSError as error:
-        sys.stderr.write(f"cannot enter the working directory {launch['cwd']}: {error.strerror}\n")
-        os._exit(128)
+    _isolate(launch)
     with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="utf-8") as comm:
         comm.write(launch["title"][:15])
     program = _python_program(argv, environment)
@@ -355,6 +413,30 @@ def run_container(launch: dict[str, Any], rootfs: str) -> None:
     sys.path[0:0] = [path for path in extra.split(os.pathsep) if path]
     sys.excepthook = _excepthook
     program()
+
+
+def _isolate(launch: dict[str, Any]) -> None:
+    """Take on the container's limits and view; what fails is written down, and ends it."""
+    os.umask(0o022)
+    failure = os.open(os.path.join(launch["directory"], "failure"), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        if launch["cpuGroup"]:
+            sandbox.enter_group(launch["cpuGroup"])
+        _adjust_oom_score(launch["limits"]["oomScore"])
+        sandbox.enter(launch["isolation"])
+        os.chdir(launch["cwd"])
+    except OSError as error:
+        os.write(failure, (error.args[-1] if error.filename is None else str(error)).encode())
+        os._exit(128)
+    os.close(failure)
+
+
+def _adjust_oom_score(score: int | None) -> None:
+    if score is None:
+        return
+    # Below what we have ourselves only with a right that containers seldom get.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(score))
 
 
 def _python_program(argv: list[str], environment: dict[str, str]) -> Callable[[], None] | None:
@@ -433,15 +515,28 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Any) -> 
 def _problem(launch: dict[str, Any]) -> str:
     """Why the program cannot be started, or the empty string."""
     program: str = launch["argv"][0]
-    if not os.path.isdir(launch["cwd"]):
+    mounts: list[dict[str, Any]] = launch["isolation"]["mounts"]
+    if not os.path.isdir(launch["cwd"]) and not mounts:
         return f"the working directory {launch['cwd']} does not exist"
-    if _is_python(program):
+    if _is_python(program) or any(program.startswith(mount["target"]) for mount in mounts):
         return ""
     path = launch["env"].get("PATH", os.defpath)
     candidate = os.path.join(launch["cwd"], program) if "/" in program else program
     if shutil.which(candidate, path=path) is None:
         return f'exec: "{program}": executable file not found in $PATH'
     return ""
+
+
+def _cpu_group(launch: dict[str, Any]) -> tuple[str, str]:
+    """The control group of a new container, and why there is none where there should be one."""
+    cores: float | None = launch["limits"]["cpu"]
+    if not cores:
+        return "", ""
+    name = hashlib.sha256(launch["directory"].encode()).hexdigest()[:20]
+    try:
+        return sandbox.make_group(name, cores), ""
+    except OSError as error:
+        return "", str(error)
 
 
 def _start_time(pid: int) -> int:
@@ -478,7 +573,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     listener = socket.socket(fileno=LISTENER)
-    template = Template(listener, config["name"])
+    template = Template(listener, config["name"], sandbox.abilities(rootfs))
     try:
         template.serve()
         return

@@ -29,6 +29,8 @@ _ANSWER_SECONDS = 20.0
 _OUTPUT_KEPT = 2000
 _SCRIPT = Path(program.__file__)
 _SCRIPT_HASH = hashlib.sha256(_SCRIPT.read_bytes())
+for _part in sorted(_SCRIPT.with_name("sandbox").glob("*.py")):
+    _SCRIPT_HASH.update(_part.read_bytes())
 
 
 class TemplateLostError(InternalFault):
@@ -43,13 +45,25 @@ def template_name(digest: str, environment: Path) -> str:
 
 
 class WarmTemplate:
-    """A connection to a running template."""
+    """A connection to a running template.
+
+    Attributes:
+        name: of its socket.
+        pid: of its process.
+        ability: what it can isolate containers with, as the sandbox names it.
+        reason: why it is not more.
+    """
 
     def __init__(
-        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pid: int
+        self,
+        name: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        hello: Mapping[str, Any],
     ) -> None:
         self.name = name
-        self.pid = pid
+        self.pid = int(hello["pid"])
+        self.ability, self.reason = (str(word) for word in hello["ability"])
         self._reader = reader
         self._writer = writer
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -133,7 +147,7 @@ class Templates:
         try:
             async with asyncio.timeout(self._start_timeout):
                 hello = json.loads(await reader.readline())
-            return WarmTemplate(name, reader, writer, int(hello["pid"]))
+            return WarmTemplate(name, reader, writer, hello)
         except (OSError, ValueError, KeyError, TimeoutError):
             writer.close()
             return None

@@ -1,0 +1,25 @@
+"""What a process does to become a container: its own view of the files, its user, its rights; and
+the limits on what it may use.
+
+Standard library only and nothing of Tidegate: the warm template runs it in each process it forks,
+and `exec_child` when it joins a container. `enter` does it, `abilities` says what the machine
+allows, `join` follows a container into its namespaces.
+"""
+
+from __future__ import annotations
+
+from .cpu import enter_group, make_group, remove_group
+from .entering import FULL, PARTIAL, abilities, enter, join
+from .memory import MemoryWatch
+
+__all__ = [
+    "FULL",
+    "PARTIAL",
+    "MemoryWatch",
+    "abilities",
+    "enter",
+    "enter_group",
+    "join",
+    "make_group",
+    "remove_group",
+]
