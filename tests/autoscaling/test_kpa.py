@@ -212,5 +212,5 @@ def test_a_new_revision_stays_for_a_window_after_it_has_proved_itself():
 def test_each_class_has_its_policy():
     assert isinstance(policy_for(_situation(_kpa(), present=0), 0.0), KpaPolicy)
     assert isinstance(policy_for(_situation(TEN, present=0), 0.0), MpaPolicy)
-    other = settings(**{"class": "hpa.autoscaling.knative.dev"})
+    other = settings(**{"class": "theirs.example.com"})
     assert policy_for(_situation(other, present=0), 0.0) is None

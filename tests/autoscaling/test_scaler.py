@@ -75,8 +75,9 @@ class World:
         self.demand.say(demand(total, **fields))
         await self.settle()
 
-    async def revision(self, *, replicas=1, deadline=600, **fields):
+    async def revision(self, *, replicas=1, deadline=600, requests=None, **fields):
         labels = {"serving.knative.dev/revision": NAME}
+        resources = {"requests": requests or {}}
         deployment = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -93,7 +94,7 @@ class World:
                     "metadata": {"labels": labels},
                     "spec": {
                         "nodeName": "tidegate",
-                        "containers": [{"name": "app", "image": "app:1"}],
+                        "containers": [{"name": "app", "image": "app:1", "resources": resources}],
                     },
                 },
             },

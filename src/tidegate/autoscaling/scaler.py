@@ -20,9 +20,10 @@ from tidegate.apis.demand import Demand, DemandSource
 from tidegate.autoscaling.live_config import LiveConfig
 from tidegate.autoscaling.overlay import Overlay
 from tidegate.autoscaling.policies.decision import Decision
-from tidegate.autoscaling.policies.policy import Policy, Situation, policy_for
+from tidegate.autoscaling.policies.policy import HpaPolicy, Policy, Situation, policy_for
 from tidegate.autoscaling.policies.selection import Plan, plan
 from tidegate.autoscaling.reporter import Reporter
+from tidegate.autoscaling.resource_metrics import ResourceMetrics
 from tidegate.autoscaling.settings import Problem, ScaleSettings, parse_settings
 from tidegate.autoscaling.status import INITIALIZED, Scale, is_initialized
 from tidegate.autoscaling.views import (
@@ -94,6 +95,7 @@ class Scaler:
         self._clock = context.clock
         self._demand = demand
         self._config = LiveConfig(context)
+        self._metrics = ResourceMetrics(context)
         self._tracked: dict[Key, _Tracked] = {}
         self._parsed: dict[Key, _Parsed] = {}
         informers = context.informers
@@ -211,10 +213,18 @@ class Scaler:
     ) -> float | None:
         key, now = key_of(autoscaler), self._clock.monotonic()
         snapshot = self._demand.snapshot(key)
-        decision = tracked.policy.decide(situation, now)
+        policy = tracked.policy
+        by_resource = isinstance(policy, HpaPolicy)
+        if by_resource and policy.is_due(now):
+            staying = [pod for pod in pods if not pod_view(pod).draining]
+            recommended = await self._metrics.recommendation(
+                autoscaler, situation.settings, staying, situation.present
+            )
+            policy.recommended(recommended, situation, now)
+        decision = policy.decide(situation, now)
         left = gives_up_at(autoscaler, deployment) - self._clock.time()
         gave_up = not situation.initialized and left <= 0
-        if gave_up and (snapshot is None or snapshot.total == 0):
+        if gave_up and not by_resource and (snapshot is None or snapshot.total == 0):
             decision = Decision(0, active=False)
         in_flight = {load.name: load.in_flight for load in snapshot.pods} if snapshot else {}
         step = plan(

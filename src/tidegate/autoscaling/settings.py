@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tidegate.apis.autoscaler_config import AutoscalerConfig
-from tidegate.apis.autoscaling import ANNOTATION_GROUP
+from tidegate.apis.autoscaling import ANNOTATION_GROUP, HPA_CLASS
 from tidegate.autoscaling.ranges import burst_capacity, integer, number, percentage, seconds
 from tidegate.kube.objects import Object, annotations_of
 
 CLASS = f"{ANNOTATION_GROUP}/class"
 _HOUR = 3600.0
+_DEFAULT_CPU_PERCENT = 80.0
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,16 @@ class ScaleSettings:
 
     Attributes:
         autoscaler_class: who scales it.
-        metric: `concurrency` or `rps`.
+        metric: `concurrency` or `rps`; for the class hpa `cpu` or `memory`.
         container_concurrency: requests a pod bears at once; 0 for no limit.
-        target_total: load that a pod is meant for at full use: requests at once, or per second.
+        target_total: load that a pod is meant for at full use: requests at once, or per second;
+            for the class hpa percent of the requested CPU, or MiB of memory.
         utilization: the part of `target_total` to aim at, 0 to 1.
         min_scale: fewest pods; 0 lets it go to zero. 0 for an unreachable revision.
         max_scale: most pods; 0 for no bound.
         initial_scale: pods that must become ready before the revision counts as working.
         activation_scale: fewest pods while there is any demand.
-        window: seconds of the stable window.
+        window: seconds of the stable window; 0 for the class hpa unless it was asked for.
         panic_window: seconds of the panic window.
         panic_threshold: demand over capacity of the ready pods at which panic begins.
         scale_down_delay: seconds that a lower number must hold beyond the window.
@@ -90,8 +92,15 @@ def parse_settings(
     spec = cast("Object", pod_autoscaler.get("spec") or {})
     concurrency = int(spec.get("containerConcurrency") or 0)
     reachable = spec.get("reachability") != "Unreachable"
-    window = reader.read("window", seconds(6, _HOUR, whole=True), config.stable_window)
-    metric = reader.read("metric", _one_of("concurrency", "rps"), "concurrency")
+    autoscaler_class = class_of(pod_autoscaler, config)
+    by_resource = autoscaler_class == HPA_CLASS
+    default_window = 0.0 if by_resource else config.stable_window
+    window = reader.read("window", seconds(6, _HOUR, whole=True), default_window)
+    if by_resource:
+        metric, target_total = _resource_target(reader)
+    else:
+        metric = reader.read("metric", _one_of("concurrency", "rps"), "concurrency")
+        target_total = _target_total(reader, metric, concurrency, config)
     panic_fraction = reader.read(
         "panic-window-percentage", percentage(1, 100), config.panic_window_fraction
     )
@@ -102,10 +111,10 @@ def parse_settings(
     )
     minimum, maximum = _bounds(reader, config)
     settings = ScaleSettings(
-        autoscaler_class=class_of(pod_autoscaler, config),
+        autoscaler_class=autoscaler_class,
         metric=metric,
         container_concurrency=concurrency,
-        target_total=_target_total(reader, metric, concurrency, config),
+        target_total=target_total,
         utilization=reader.read(
             "target-utilization-percentage", percentage(1, 100), config.target_utilization
         ),
@@ -174,6 +183,13 @@ def _target_total(
     default = concurrency or config.concurrency_target
     target: float = reader.read("target", number(0.01), default)
     return min(target, concurrency) if concurrency else target
+
+
+def _resource_target(reader: _Reader) -> tuple[str, float]:
+    """Metric and target of the class hpa; without a target, what Kubernetes defaults to."""
+    metric: str = reader.read("metric", str, "cpu")
+    target: float = reader.read("target", number(0.01), 0.0)
+    return (metric, target) if target else ("cpu", _DEFAULT_CPU_PERCENT)
 
 
 def _bounds(reader: _Reader, config: AutoscalerConfig) -> tuple[int, int]:

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from tidegate.apis.autoscaling import KPA_CLASS, MPA_CLASS
+from tidegate.apis.autoscaling import HPA_CLASS, KPA_CLASS, MPA_CLASS
 from tidegate.apis.demand import Demand
-from tidegate.autoscaling.policies import kpa, mpa
+from tidegate.autoscaling.policies import hpa, kpa, mpa
 from tidegate.autoscaling.policies.buckets import DemandBuckets
 from tidegate.autoscaling.policies.decision import TIME_TOLERANCE, Decision, clamp
 from tidegate.autoscaling.settings import ScaleSettings
@@ -120,8 +120,43 @@ class KpaPolicy:
         return Decision(desired, active=active, look_again=inactive_at if active else look)
 
 
+class HpaPolicy:
+    """The policy `hpa` with its state; recommendations come in by `recommended`."""
+
+    def __init__(self, situation: Situation, now: float) -> None:
+        self._state = hpa.start(situation.present, now)
+        self._want = situation.present
+        self._next_look = now
+
+    def observe(self, demand: Demand, settings: ScaleSettings, now: float) -> None:
+        """Requests do not count."""
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to look at the metrics."""
+        return now + TIME_TOLERANCE >= self._next_look
+
+    def recommended(self, pods: int | None, situation: Situation, now: float) -> None:
+        """Take note of what the metrics ask for; None, where they say nothing, changes nothing."""
+        self._next_look = now + hpa.SYNC_SECONDS
+        if pods is None:
+            return
+        window = situation.settings.window
+        windows = hpa.Windows(window, window) if window else hpa.Windows()
+        self._state, self._want = hpa.decide(self._state, situation.present, pods, windows, now)
+        rise = self._bounded(situation) - situation.present
+        if rise > 0:
+            self._state = hpa.note_rise(self._state, rise, now)
+
+    def decide(self, situation: Situation, now: float) -> Decision:
+        return Decision(self._bounded(situation), active=True, look_again=max(now, self._next_look))
+
+    def _bounded(self, situation: Situation) -> int:
+        want = max(1, self._want)
+        return clamp(want, situation.settings, initialized=situation.initialized)
+
+
 def policy_for(situation: Situation, now: float) -> Policy | None:
     """A fresh policy of the revision's class; None for a class that is not ours."""
-    kinds = {MPA_CLASS: MpaPolicy, KPA_CLASS: KpaPolicy}
+    kinds = {MPA_CLASS: MpaPolicy, KPA_CLASS: KpaPolicy, HPA_CLASS: HpaPolicy}
     kind = kinds.get(situation.settings.autoscaler_class)
     return kind(situation, now) if kind is not None else None
