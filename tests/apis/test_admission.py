@@ -434,10 +434,20 @@ def test_scaling_annotations_are_checked(annotations: dict[str, str], message: s
         assert text == message.replace("{}", prefix)
 
 
+def test_the_metrics_of_a_class_are_its_own() -> None:
+    prefix = "spec.template.metadata.annotations.autoscaling.knative.dev/"
+    for scaler, metric in (("kpa", "memory"), ("hpa", "")):
+        annotations = {"class": f"{scaler}.autoscaling.knative.dev", "metric": metric}
+        text = refusal(changed(lambda o, given=annotations: annotate(o, **given)))
+        assert text == f"invalid value: {metric}: {prefix}metric"
+
+
 @pytest.mark.parametrize(
     "annotations",
     [
         {"class": "mpa.autoscaling.knative.dev", "metric": "anything"},
+        {"class": "hpa.autoscaling.knative.dev", "metric": "cpu", "target": "70"},
+        {"class": "hpa.autoscaling.knative.dev", "metric": "memory", "target": "256"},
         {"class": "scaler.example.com"},
         {"window": "1h", "scale_down_delay": "15m", "target": "0.5"},
         {"max_scale": "0", "min_scale": "3", "target_burst_capacity": "-1"},
@@ -540,7 +550,7 @@ def test_routes_need_a_target() -> None:
     with pytest.raises(BadRequest, match="expected exactly one, got neither"):
         admit_route(route, None, "me")
     route["spec"] = {}
-    with pytest.raises(BadRequest, match="Traffic targets sum to 0, want 100: spec.traffic"):
+    with pytest.raises(BadRequest, match="Traffic targets sum to 0, want 100"):
         admit_route(route, None, "me")
 
 
