@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,10 @@ def test_an_address_of_another_machine_is_refused() -> None:
 
 
 def test_settings_are_found_again(tmp_path: Path) -> None:
-    settings = Settings(tmp_path, "127.0.0.2", 1, 2, 3, (tmp_path / "images",))
-    save(settings)
-    assert load(tmp_path) == settings
+    settings = Settings(tmp_path, "127.0.0.2", 1, 2, 3, (tmp_path / "images",), https_port=4)
+    for each in (settings, replace(settings, tls_certificate=tmp_path / "c", tls_key=tmp_path)):
+        save(each)
+        assert load(tmp_path) == each
 
 
 def test_a_directory_without_a_platform_says_how_to_start_one(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class Platform:
     Attributes:
         data_dir: of the platform.
         api_port, gateway_port, console_port: where it listens on 127.0.0.1.
+        https_port: where its gateway speaks TLS, 0 for nowhere.
         images: directories of images it knows from the start.
     """
 
@@ -34,6 +35,7 @@ class Platform:
     api_port: int
     gateway_port: int
     console_port: int
+    https_port: int = 0
     images: tuple[Path, ...] = (IMAGES,)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,6 +72,7 @@ class Platform:
             f"--api-port={self.api_port}",
             f"--gateway-port={self.gateway_port}",
             f"--console-port={self.console_port}",
+            f"--https-port={self.https_port}",
             *(f"--images={path}" for path in self.images),
         ]
 
@@ -144,7 +147,7 @@ def running_platform(
     directory: Path, *, images: tuple[Path, ...] = (IMAGES,)
 ) -> Generator[Platform]:
     """A platform that is up, and is taken down in the end with all that it started."""
-    platform = Platform(directory, *free_ports(3), images=images)
+    platform = Platform(directory, *free_ports(4), images=images)
     platform.up()
     try:
         yield platform

@@ -14,7 +14,7 @@ from tests.e2e.platform import REPOSITORY, Platform, free_ports
 
 @pytest.mark.timeout(400)
 def test_the_demo_holds_and_leaves_a_picture_and_a_running_platform(tmp_path: Path) -> None:
-    platform = Platform(tmp_path / "home", *free_ports(3))
+    platform = Platform(tmp_path / "home", *free_ports(4))
     picture = REPOSITORY / "out" / "cat.png"
     shutil.rmtree(picture.parent, ignore_errors=True)
     try:
@@ -42,6 +42,7 @@ def _make(target: str, platform: Platform) -> subprocess.CompletedProcess[str]:
             "TIDEGATE_API_PORT": str(platform.api_port),
             "TIDEGATE_GATEWAY_PORT": str(platform.gateway_port),
             "TIDEGATE_CONSOLE_PORT": str(platform.console_port),
+            "TIDEGATE_HTTPS_PORT": str(platform.https_port),
             "COLUMNS": "120",
         },
         capture_output=True,

@@ -26,7 +26,7 @@ STORE = "state.db"
 # Beside the store; what is not there is left out.
 FILES = ("console-token", "meter/ledger.jsonl", "images/index.json")
 DIRECTORIES = ("pki",)
-SETTINGS = ("bind", "api_port", "gateway_port", "console_port")
+SETTINGS = ("bind", "api_port", "gateway_port", "console_port", "https_port")
 
 
 def run(data_dir: Path, target: Path, *, force: bool, output: str) -> None:

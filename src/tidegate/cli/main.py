@@ -9,6 +9,7 @@ import typer
 
 from tidegate.cli.settings import Settings, default_data_dir, shipped_images
 from tidegate.cli.terminal import out, user_errors
+from tidegate.kube.errors import UserError
 
 app = typer.Typer(
     name="tidegate",
@@ -64,6 +65,24 @@ def up(
         int,
         typer.Option(envvar="TIDEGATE_CONSOLE_PORT", help="Port of the console.", min=1, max=65535),
     ] = 8081,
+    https_port: Annotated[
+        int,
+        typer.Option(
+            envvar="TIDEGATE_HTTPS_PORT",
+            help="Port of the gateway for HTTPS with HTTP/2; 0 for none.",
+            min=0,
+            max=65535,
+        ),
+    ] = 8443,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            help="Certificate (PEM, with its chain) to show over HTTPS instead of self-made ones."
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Private key (PEM, not encrypted) of --tls-cert.")
+    ] = None,
     images: Annotated[
         list[Path] | None,
         typer.Option(
@@ -75,16 +94,23 @@ def up(
 
     Examples:
       tidegate up -d
-      tidegate up --data-dir /tmp/second --api-port 7443 --gateway-port 9080 --console-port 9081
+      tidegate up --data-dir /tmp/second --api-port 7443 --gateway-port 9080 \\
+          --console-port 9081 --https-port 9443
+      tidegate up --tls-cert fullchain.pem --tls-key privkey.pem
     """
     from tidegate.cli import up as command
 
+    if (tls_cert is None) != (tls_key is None):
+        raise UserError("--tls-cert and --tls-key belong together: give both or neither")
     settings = Settings(
         data_dir=_directory(data_dir),
         bind=bind,
         api_port=api_port,
         gateway_port=gateway_port,
         console_port=console_port,
+        https_port=https_port,
+        tls_certificate=tls_cert and tls_cert.expanduser().absolute(),
+        tls_key=tls_key and tls_key.expanduser().absolute(),
         image_dirs=(*(path.absolute() for path in images or ()), *shipped_images()),
     )
     if detach:

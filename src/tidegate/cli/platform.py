@@ -22,7 +22,7 @@ from tidegate.cli.settings import Settings
 from tidegate.console import assembly as console
 from tidegate.console.assembly import Console, ConsoleSettings
 from tidegate.gateway import assembly as gateway
-from tidegate.gateway.assembly import Gateway, GatewaySettings
+from tidegate.gateway.assembly import Gateway, GatewaySettings, TlsSettings
 from tidegate.kube.client import Client
 from tidegate.kube.clock import Clock, SystemClock
 from tidegate.kube.controller import Context, Runnable
@@ -131,13 +131,20 @@ class Platform:
                 for part in (context.informers, *parts):
                     group.create_task(part.run())
             await doors.wait_ready()
-            announcer.stage(
-                f"gateway answers at http://{self._settings.bind}:{self._settings.gateway_port}"
-            )
+            announcer.stage(f"gateway answers at {self._addresses()}")
             await pages.wait_ready()
             announcer.stage(f"console at {pages.login_url}")
             announcer.stage(READY)
             logger.info("the platform is up")
+
+    def _addresses(self) -> str:
+        bind, port, https_port = (
+            self._settings.bind,
+            self._settings.gateway_port,
+            self._settings.https_port,
+        )
+        plain = f"http://{bind}:{port}"
+        return f"{plain} and https://{bind}:{https_port}" if https_port else plain
 
     def _node(self) -> tuple[Context, Node]:
         context = self._as(f"system:node:{NODE}", "system:nodes")
@@ -169,7 +176,9 @@ class Platform:
 
     def _serving(self) -> tuple[Context, list[Runnable]]:
         context = self._as(SERVING)
-        settings = ServingSettings(gateway_port=self._settings.gateway_port)
+        settings = ServingSettings(
+            gateway_port=self._settings.gateway_port, https_port=self._settings.https_port
+        )
         return context, serving.build(context, settings=settings)
 
     def _autoscaling(self, doors: Gateway) -> tuple[Context, list[Runnable]]:
@@ -232,7 +241,22 @@ def _node(context: Context, settings: Settings, *, tokens: TokenSource) -> Node:
 def _gateway(context: Context, settings: Settings) -> Gateway:
     return gateway.build(
         context,
-        GatewaySettings(settings.data_dir, bind=settings.bind, port=settings.gateway_port),
+        GatewaySettings(
+            settings.data_dir, bind=settings.bind, port=settings.gateway_port, tls=_tls(settings)
+        ),
+    )
+
+
+def _tls(settings: Settings) -> TlsSettings | None:
+    if not settings.https_port:
+        return None
+    pki = settings.data_dir / "pki"
+    return TlsSettings(
+        settings.https_port,
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
+        authority_certificate=pki / "ca.crt",
+        authority_key=pki / "ca.key",
     )
 
 

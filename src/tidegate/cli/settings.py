@@ -20,6 +20,9 @@ class Settings:
         data_dir: everything it keeps; one platform per directory.
         bind: the address of the API, the gateway and the console.
         api_port, gateway_port, console_port: TCP ports.
+        https_port: the gateway's for HTTPS, 0 for none.
+        tls_certificate, tls_key: PEM files shown over HTTPS to clients of every host that has no
+            certificate of its own; without them the platform's own authority signs some.
         image_dirs: directories whose subdirectories are images known from the start.
     """
 
@@ -29,6 +32,9 @@ class Settings:
     gateway_port: int = 8080
     console_port: int = 8081
     image_dirs: tuple[Path, ...] = ()
+    https_port: int = 8443
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -72,6 +78,8 @@ def save(settings: Settings) -> None:
     """Record the settings of the platform that runs on this data directory."""
     record: dict[str, Any] = asdict(settings)
     record["data_dir"] = str(settings.data_dir)
+    for name in ("tls_certificate", "tls_key"):
+        record[name] = record[name] and str(record[name])
     record["image_dirs"] = [str(path) for path in settings.image_dirs]
     temporary = settings.record_file.with_suffix(".new")
     temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
@@ -100,5 +108,12 @@ def load(data_dir: Path) -> Settings:
         api_port=record["api_port"],
         gateway_port=record["gateway_port"],
         console_port=record["console_port"],
+        https_port=record.get("https_port", 0),
+        tls_certificate=_path(record.get("tls_certificate")),
+        tls_key=_path(record.get("tls_key")),
         image_dirs=tuple(Path(path) for path in record["image_dirs"]),
     )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None

@@ -105,6 +105,9 @@ def _arguments(settings: Settings) -> list[str]:
         f"--api-port={settings.api_port}",
         f"--gateway-port={settings.gateway_port}",
         f"--console-port={settings.console_port}",
+        f"--https-port={settings.https_port}",
     ]
+    if settings.tls_certificate and settings.tls_key:
+        arguments += [f"--tls-cert={settings.tls_certificate}", f"--tls-key={settings.tls_key}"]
     given = [path for path in settings.image_dirs if path not in records.shipped_images()]
     return arguments + [f"--images={path}" for path in given]
