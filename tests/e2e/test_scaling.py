@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.platform import Platform, knative_service
 
@@ -91,6 +92,39 @@ def test_first_answer_from_zero_says_how_long_it_waited(platform: Platform) -> N
     warm = platform.request(host)
     assert "Tidegate-Cold-Start" not in warm.headers
     platform.kubectl("delete", "ksvc/cold")
+
+
+def test_a_cold_start_is_known_by_its_phases(platform: Platform) -> None:
+    host = _deploy(platform, "phases")
+    _wait_for_zero(platform, "phases")
+    answer = platform.request(host)
+    seconds = float(answer.headers["Tidegate-Cold-Start"])
+    found: dict[str, float] = {}
+    deadline = time.monotonic() + 20
+    while not found and time.monotonic() < deadline:
+        time.sleep(0.2)
+        found = _phase_seconds(platform, "phases-00001")
+    platform.kubectl("delete", "ksvc/phases")
+
+    assert list(found) == ["decide", "schedule", "image", "start", "ready", "route"]
+    assert sum(found.values()) == pytest.approx(seconds, abs=0.001)
+    # Each of these parts has told its own time, and none of them works in no time.
+    assert all(found[phase] > 0 for phase in ("decide", "schedule", "start", "ready", "route"))
+
+
+def _phase_seconds(platform: Platform, revision: str) -> dict[str, float]:
+    token = (platform.data_dir / "console-token").read_text().strip()
+    text = httpx.get(
+        f"http://127.0.0.1:{platform.console_port}/metrics",
+        headers={"Authorization": f"Bearer {token}"},
+    ).text
+    return {
+        sample.labels["phase"]: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "tidegate_cold_start_phase_seconds_sum"
+        and sample.labels["revision_name"] == revision
+    }
 
 
 def test_versions_stand_side_by_side_and_traffic_moves_by_percent(platform: Platform) -> None:

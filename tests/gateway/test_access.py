@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gateway.world import World
+from tests.gateway.world import World, running_gateway
 from tidegate.gateway.access import AccessRecord, parse, split_frames
 from tidegate.kube.objects import Key
 
@@ -65,6 +67,29 @@ async def test_each_answered_request_is_recorded(world: World) -> None:
     assert (first.method, first.path) == ("GET", "/work")
     assert counts.by_class[2] == 1
     assert counts.by_class[5] == 1
+
+
+async def test_times_are_those_of_this_machine_however_long_haproxy_took_to_start(
+    tmp_path: Path,
+) -> None:
+    async with running_gateway(tmp_path, limited_slots=2048, stages=2048) as world:
+        await world.revision("sd-00001", limit=1)
+        await world.route("sd", {"sd-00001": 100})
+        batches: list[AccessRecord] = []
+        world.gateway.records.subscribe(batches.extend)
+        before = time.time()
+        cold = await world.send("sd")
+        await world.demand("sd-00001", held=1)
+        seen = time.time()
+        await world.pod("sd-00001", "sd-a")
+        await cold.answer()
+        after = time.time()
+        await world.api.eventually(lambda: len(batches) == 1)
+
+    (record,) = batches
+    slack = 0.08
+    assert before - slack <= record.held_since <= seen + slack
+    assert record.held_since + record.cold_start <= after + slack
 
 
 async def test_records_come_again_when_the_agent_comes_back(world: World) -> None:

@@ -21,6 +21,7 @@ class Answer:
     pod: str = "pod"
     termination: str = "--"
     cold_start: float = 0.0
+    held_since: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class _Tracked:
     policy: Policy
     initialized: bool
     scale: Scale | None = None
+    left_zero: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -231,12 +232,17 @@ class Scaler:
             decision.desired, replicas_of(deployment), [pod_view(pod) for pod in pods], in_flight
         )
         await self._apply(step, deployment, {name_of(pod): pod for pod in pods})
+        # The Deployment may still be shown as it was: what was decided last is known for certain.
+        was_zero = tracked.scale is None or tracked.scale.desired == 0
+        if step.replicas and was_zero and not replicas_of(deployment):
+            tracked.left_zero = self._clock.time()
         tracked.scale = Scale(
             desired=decision.desired,
             ready=situation.ready,
             initialized=situation.initialized,
             active=decision.active,
             timed_out=gave_up,
+            left_zero=tracked.left_zero,
         )
         self._reporter.controller.queue.add(key)
         waits = [] if decision.look_again is None else [decision.look_again - now]

@@ -7,9 +7,12 @@ from typing import Any
 
 from tidegate.autoscaling.policies.decision import clamp
 from tidegate.autoscaling.settings import ScaleSettings
-from tidegate.kube.objects import Object, conditions_of, name_of, with_condition
+from tidegate.kube.clock import rfc3339_micro
+from tidegate.kube.objects import Object, conditions_of, name_of, status_of, with_condition
 
 INITIALIZED = "ScaleTargetInitialized"
+# In the annotations of the status: the instant of the last scale from zero, in microseconds.
+LEFT_ZERO = "tidegate.dev/left-zero-at"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Scale:
         initialized: whether the initial scale was reached once.
         active: whether there is demand, or was within the window.
         timed_out: whether the initial scale was not reached within the progress deadline.
+        left_zero: when the scale was last raised from zero, seconds since the epoch; 0 if this
+            autoscaler has not done so.
     """
 
     desired: int
@@ -29,6 +34,7 @@ class Scale:
     initialized: bool
     active: bool
     timed_out: bool = False
+    left_zero: float = 0.0
 
 
 def is_initialized(ready: int, settings: ScaleSettings) -> bool:
@@ -57,7 +63,11 @@ def status_for(pod_autoscaler: Object, scale: Scale, *, now: str) -> dict[str, A
     ):
         conditions = with_condition(conditions, condition, now=now)
     revision = name_of(pod_autoscaler)
+    annotations = dict(status_of(pod_autoscaler).get("annotations") or {})
+    if scale.left_zero:
+        annotations[LEFT_ZERO] = rfc3339_micro(scale.left_zero)
     return {
+        **({"annotations": annotations} if annotations else {}),
         "observedGeneration": pod_autoscaler["metadata"].get("generation", 1),
         "desiredScale": scale.desired,
         "actualScale": scale.ready,

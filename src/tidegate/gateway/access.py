@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tidegate.kube.objects import Key
 
@@ -36,6 +36,7 @@ class AccessRecord:
         service_ms: from the pod's getting it to the answer's head.
         total_ms: until the last byte.
         cold_start: seconds it was held for want of any pod, 0 if it was not.
+        held_since: when that began, seconds since the epoch, 0 if it was not held.
         sent: bytes of the answer.
         received: bytes of the request.
         request_id: the header X-Request-Id.
@@ -54,6 +55,7 @@ class AccessRecord:
     method: str
     path: str
     request_id: str
+    held_since: float = 0.0
 
 
 @dataclass
@@ -89,9 +91,13 @@ class AccessRecords:
     """Counts per revision, and the batches for subscribers.
 
     A subscriber is called on the loop with each batch and must be quick.
+
+    Args:
+        lateness: seconds by which HAProxy's time of day is behind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lateness: Callable[[], float] = lambda: 0.0) -> None:
+        self._lateness = lateness
         self._revisions: dict[Key, RevisionRecords] = {}
         self._subscribers: list[Callable[[Batch], None]] = []
 
@@ -122,13 +128,20 @@ class AccessRecords:
             except Exception:
                 logger.exception("a subscriber of access records failed")
 
+    def _timed(self, record: AccessRecord) -> AccessRecord:
+        if not record.held_since:
+            return record
+        return replace(record, held_since=record.held_since + self._lateness())
+
     async def serve(self, reader: asyncio.StreamReader) -> None:
         """Read one connection of HAProxy's until it ends."""
         pending = b""
         try:
             while chunk := await reader.read(_CHUNK):
                 lines, pending = split_frames(pending + chunk)
-                batch = [record for line in lines if (record := parse(line)) is not None]
+                batch = [
+                    self._timed(record) for line in lines if (record := parse(line)) is not None
+                ]
                 if batch:
                     self.take(batch)
         except ValueError as error:
@@ -173,7 +186,7 @@ def _record(fields: list[str]) -> AccessRecord | None:
     # The revision's entry in HAProxy's map begins with slot, namespace and name.
     entry = fields[0].split("/", 3)
     try:
-        pod, queued_ms, cold = _destination(fields)
+        pod, queued_ms, cold, since = _destination(fields)
         return AccessRecord(
             revision=Key(entry[1], entry[2]) if len(entry) > 2 else None,
             pod=pod,
@@ -188,6 +201,7 @@ def _record(fields: list[str]) -> AccessRecord | None:
             method=fields[10],
             path=fields[12],
             request_id=_text(fields[11]),
+            held_since=float(since or 0),
         )
     except ValueError:
         return None
@@ -197,12 +211,12 @@ def _text(field_: str) -> str:
     return "" if field_ == "-" else field_
 
 
-def _destination(fields: list[str]) -> tuple[str, int, str]:
-    """Pod, milliseconds queued, seconds held; what was parked has them from further on."""
+def _destination(fields: list[str]) -> tuple[str, int, str, str]:
+    """Pod, milliseconds queued, seconds held and since when; the park says it of what was there."""
     server, parked = fields[1], fields[7]
     if parked != "-":
-        pod, queued_ms, cold = parked.split("|")
-        return pod, int(queued_ms or -1), cold
+        pod, queued_ms, cold, since = parked.split("|")
+        return pod, int(queued_ms or -1), cold, since
     if server in _NO_POD:
-        return "", int(fields[4]), ""
-    return server, int(fields[4]), ""
+        return "", int(fields[4]), "", ""
+    return server, int(fields[4]), "", ""

@@ -26,7 +26,7 @@ class Gateway:
         self._plane = DataPlane(settings, context.clock)
         self._hub = DemandHub()
         self._sampler = Sampler(self._plane, self._hub, context.clock)
-        self.records = AccessRecords()
+        self.records = AccessRecords(lambda: self._sampler.lateness)
         self._agent = Agent(
             context,
             self._plane,

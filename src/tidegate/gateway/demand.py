@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from tidegate.apis.demand import Demand, PodLoad
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.haproxy.socket import AdminError
-from tidegate.gateway.haproxy.state import Row, parse_park, parse_stat
+from tidegate.gateway.haproxy.state import Row, parse_now, parse_park, parse_stat
 from tidegate.gateway.servers import stage_server
 from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Key
@@ -28,6 +29,7 @@ _WARM_SECONDS = 0.04
 _BUSY_SECONDS = 0.2
 _CALM_SECONDS = 1.0
 _AT_ONCE = 32
+_CLOCK_SECONDS = 60.0
 
 
 class DemandHub:
@@ -96,6 +98,15 @@ class _Watched:
     before: int = 0
 
 
+@dataclass(frozen=True)
+class _Clock:
+    """By how many seconds HAProxy's time is late, as read at `time`, give or take `error`."""
+
+    lateness: float
+    error: float
+    time: float
+
+
 class Sampler:
     """Measures slots when they are due.
 
@@ -112,6 +123,12 @@ class Sampler:
         self._watched: dict[str, _Watched] = {}
         self._limits: dict[str, int] = {}
         self._noticed = asyncio.Event()
+        self._late = _Clock(0.0, math.inf, 0.0)
+
+    @property
+    def lateness(self) -> float:
+        """Seconds by which HAProxy's time of day is behind."""
+        return self._late.lateness
 
     def watch(self, slot: str, limit: int) -> None:
         """Measure this slot from now on; `limit` is its containerConcurrency."""
@@ -160,6 +177,7 @@ class Sampler:
         slots = [slot for slot in slots if slot in self._watched]
         stages = {slot: self._plane.stages_of(slot) for slot in slots}
         commands = ["show park"]
+        asked = self._clock.time()
         for slot in slots:
             commands.append(f"show stat {slot} 6 -1")
             commands += [f"show stat {stage} 6 -1" for stage in stages[slot].values()]
@@ -171,6 +189,7 @@ class Sampler:
                 if watched is not None:
                     watched.due = self._clock.monotonic() + _BUSY_SECONDS
             return
+        self._set_clock(text, asked)
         held = parse_park(text)
         rows: dict[str, list[Row]] = {}
         for row in parse_stat(text):
@@ -182,6 +201,15 @@ class Sampler:
             if revision is not None and watched is not None:
                 demand = _demand(revision, slot, rows, stages[slot], held.get(slot, 0), now)
                 self._take(slot, watched, _counted(watched, demand))
+
+    def _set_clock(self, text: str, asked: float) -> None:
+        """HAProxy's time stands still while it starts: it is late by that for ever."""
+        now, answered = parse_now(text), self._clock.time()
+        if now is None:
+            return
+        reading = _Clock((asked + answered) / 2 - now, answered - asked, answered)
+        if reading.error <= self._late.error or answered - self._late.time > _CLOCK_SECONDS:
+            self._late = reading
 
     def _take(self, slot: str, watched: _Watched, demand: Demand) -> None:
         last, now = watched.last, demand.time

@@ -5,7 +5,7 @@ What is read is a copy made on the event loop, so that the text can be made in a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -24,6 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from tidegate import __version__
+from tidegate.observability.cold_starts import PhaseTiming
 from tidegate.observability.slots import Gauges
 from tidegate.observability.track import Timing, Totals
 
@@ -39,11 +40,12 @@ _LABELS = ("namespace_name", "service_name", "configuration_name", "revision_nam
 
 @dataclass(frozen=True)
 class RevisionNumbers:
-    """One revision: its labels, its counters and its gauges."""
+    """One revision: its labels, its counters, its gauges and its cold starts by phase."""
 
     labels: dict[str, str]
     totals: Totals
     gauges: Gauges
+    phases: Mapping[str, PhaseTiming]
 
     @property
     def values(self) -> list[str]:
@@ -74,6 +76,7 @@ class _Snapshot(Collector):
         )
         yield _request_count(self._revisions)
         yield from _times(self._revisions)
+        yield _phases(self._revisions)
         yield from _counters(self._revisions)
         yield from _gauges(self._revisions)
 
@@ -110,6 +113,19 @@ def _times(revisions: Sequence[RevisionNumbers]) -> Iterable[Metric]:
             timing = _timing(revision.totals, name)
             family.add_metric(revision.values, _buckets(timing), timing.total_ms)
         yield family
+
+
+def _phases(revisions: Sequence[RevisionNumbers]) -> Metric:
+    family = HistogramMetricFamily(
+        "tidegate_cold_start_phase_seconds",
+        "What held requests waited for, phase by phase.",
+        labels=(*_LABELS, "phase"),
+    )
+    for revision in revisions:
+        for phase, timing in revision.phases.items():
+            buckets = [(bound, float(number)) for bound, number in timing.cumulative()]
+            family.add_metric([*revision.values, phase], buckets, timing.total)
+    return family
 
 
 def _timing(totals: Totals, name: str) -> Timing:

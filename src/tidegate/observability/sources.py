@@ -51,6 +51,11 @@ class Request(Protocol):
         """Seconds it was held for want of any pod, 0 if it was not."""
         ...
 
+    @property
+    def held_since(self) -> float:
+        """When it began to be held, seconds since the epoch; 0 if it was not."""
+        ...
+
 
 class RequestSource(Protocol):
     """Tells of requests in batches, on the event loop."""

@@ -97,6 +97,7 @@ local function park(txn)
   end
   local seconds = seconds_since(waiter.since)
   txn:set_var("txn.cold", string.format("%.3f", seconds))
+  txn:set_var("txn.held_since", string.format("%d.%06d", waiter.since.sec, waiter.since.usec))
   txn:set_var("txn.held_ms", math.floor(seconds * 1000 + 0.5))
   txn:set_var("txn.released", "up")
 end
@@ -153,9 +154,10 @@ core.register_task(janitor)
 core.register_task(messenger)
 core.event_sub({ "SERVER_UP" }, function(_, server) wake(server.proxy_name) end)
 
-core.register_cli({ "show", "park" }, "show park: requests held per slot", function(applet)
+core.register_cli({ "show", "park" }, "show park: the time, and requests held per slot", function(applet)
   collectgarbage()
-  local lines = {}
+  local now = core.now()
+  local lines = { string.format("now %d.%06d\n", now.sec, now.usec) }
   for slot, held in pairs(slots) do lines[#lines + 1] = slot .. " " .. count(held) .. "\n" end
   applet:send(table.concat(lines))
 end)

@@ -86,6 +86,12 @@ def parse_park(text: str) -> dict[str, int]:
     return held
 
 
+def parse_now(text: str) -> float | None:
+    """HAProxy's own time of `show park`, seconds since the epoch."""
+    word, _, number = text.partition("\n")[0].partition(" ")
+    return float(number) if word == "now" else None
+
+
 def parse_info(text: str) -> dict[str, str]:
     """`show info` as a mapping."""
     pairs = (line.partition(": ") for line in text.splitlines())

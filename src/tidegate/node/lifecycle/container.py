@@ -128,7 +128,7 @@ class ContainerRunner:
         while True:
             self._set(urgent=False, state=self._creating())
             image = await self._pull.pull()
-            self._set(urgent=False, state=self._creating())
+            self._set(urgent=False, state=self._creating(), image_at=self._host.clock.time())
             try:
                 launch, self._target = await self._launcher.launch(image, self._attempt)
                 break
@@ -310,6 +310,8 @@ class ContainerRunner:
 
 def _policy(pod: Object) -> str:
     return str(pod["spec"].get("restartPolicy") or "Always")
+        if self.view.ready and not self.view.ready_at:
+            self.view = replace(self.view, ready_at=self._host.clock.time())
 
 
 def _terminated(container: Container, ended: Exit) -> Terminated:

@@ -47,6 +47,8 @@ class ContainerView:
         started: whether its startup probe has succeeded.
         ready: whether it may get requests.
         image_id, container_id: empty before the first start.
+        image_at, ready_at: when its image was there, and when it was ready for the first time;
+            seconds since the epoch, 0 where this control plane has not seen it.
         done: it has ended and will not be started again.
     """
 
@@ -59,6 +61,8 @@ class ContainerView:
     ready: bool = False
     image_id: str = ""
     container_id: str = ""
+    image_at: float = 0.0
+    ready_at: float = 0.0
     done: bool = False
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tidegate.kube.clock import rfc3339
-from tidegate.kube.objects import Object, conditions_of, with_condition
+from tidegate.kube.objects import Object, condition_of, conditions_of, with_condition
+from tidegate.kube.startup import CONDITION, Startup, startup_condition
 from tidegate.node.fields import part, parts
 from tidegate.node.lifecycle.state import ContainerView, Running, State, Terminated
 
@@ -17,6 +18,7 @@ def pod_status(
     init: Sequence[ContainerView],
     containers: Sequence[ContainerView],
     *,
+    scheduled: float = 0.0,
     started: float,
     terminating: bool,
     now: float,
@@ -26,6 +28,7 @@ def pod_status(
     Args:
         pod: with the conditions written before.
         init, containers: the states.
+        scheduled: when the pod was bound, seconds since the epoch; 0 where that is not known.
         started: when the node took the pod, seconds since the epoch.
         terminating: it is being ended: not ready, whatever its probes say.
         now: seconds since the epoch.
@@ -33,7 +36,10 @@ def pod_status(
     phase = _phase(init, containers)
     status: Object = {
         "phase": phase,
-        "conditions": _conditions(pod, init, containers, phase, terminating, now),
+        "conditions": [
+            *_conditions(pod, init, containers, phase, terminating, now),
+            *_startup(pod, containers, scheduled, now),
+        ],
         "hostIP": POD_IP,
         "hostIPs": [{"ip": POD_IP}],
         "podIP": POD_IP,
@@ -107,10 +113,30 @@ def _conditions(
         readiness,
         _ready(pod, readiness),
     ]
-    conditions = conditions_of(pod)
+    conditions = [item for item in conditions_of(pod) if item.get("type") != CONDITION]
     for condition in wanted:
         conditions = with_condition(conditions, condition, now=rfc3339(now))
     return conditions
+
+
+def _startup(
+    pod: Object, containers: Sequence[ContainerView], scheduled: float, now: float
+) -> list[Object]:
+    """The times of the first start, once all are known; they never change after."""
+    known = condition_of(pod, CONDITION)
+    if known is not None:
+        return [known]
+    begun = [view.state.started_at for view in containers if isinstance(view.state, Running)]
+    complete = all(view.ready and view.image_at and not view.restarts for view in containers)
+    if not scheduled or not complete or len(begun) < len(containers):
+        return []
+    startup = Startup(
+        scheduled=scheduled,
+        image=max(view.image_at for view in containers),
+        started=max(begun),
+        ready=max(view.ready_at for view in containers),
+    )
+    return with_condition((), startup_condition(startup), now=rfc3339(now))
 
 
 def _ready(pod: Object, readiness: Object) -> Object:

@@ -59,6 +59,7 @@ class PodWorker:
         self._started = 0.0
         self.interrupted = False
         self._init: list[ContainerRunner] = []
+        self._scheduled = 0.0
         self._containers: list[ContainerRunner] = []
         self._reporter: StatusReporter | None = None
         self.update(pod)
@@ -139,6 +140,7 @@ class PodWorker:
         self._placement = placement
         self._pod = bound
         self._host.events.normal(
+        self._scheduled = self._host.clock.time()
             bound,
             "Scheduled",
             f"Successfully assigned {namespace_of(bound)}/{name_of(bound)} to"
@@ -314,6 +316,7 @@ class PodWorker:
             terminating=self._terminating,
             now=self._host.clock.time(),
         )
+            scheduled=self._scheduled,
 
     async def _unless_deleted(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do `work`, but stop when the pod is to end; whether it was done."""
