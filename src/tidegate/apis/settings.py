@@ -88,6 +88,7 @@ class Network:
     autocreate_cluster_domain_claims: bool = False
     default_external_scheme: str = "http"
     http_protocol: str = "Enabled"
+    external_domain_tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -263,16 +264,27 @@ def _defaults(data: Data) -> Defaults:
     return found
 
 
+def _is_enabled(text: str) -> bool:
+    return _one_of("enabled", "disabled")(text) == "enabled"
+
+
 def _features(data: Data) -> Features:
     flag = _one_of("enabled", "allowed", "disabled")
     return Features(read_keys(data, {key: (key, flag) for key in data}))
 
 
 def _network(data: Data) -> Network:
+    # The key's name until Knative 1.12, which the new one overrides.
+    old = {"external-domain-tls": data["auto-tls"]} if "auto-tls" in data else {}
     network = Network(
         **read_keys(
-            data,
-            _parsers(Network, domain_template=check_template, tag_template=check_template),
+            {**old, **data},
+            _parsers(
+                Network,
+                domain_template=check_template,
+                tag_template=check_template,
+                external_domain_tls=_is_enabled,
+            ),
         )
     )
     if network.http_protocol.lower() not in ("enabled", "redirected"):
@@ -359,7 +371,7 @@ def _unused(parse: Callable[[str], Any], *keys: str) -> Parsers:
 _UNUSED_NETWORK_KEYS = {
     **_unused(read_boolean, "enable-mesh-pod-addressability"),
     **_unused(_one_of("enabled", "disabled", "auto"), "mesh-compatibility-mode"),
-    **_unused(_one_of("enabled", "disabled"), "external-domain-tls", "auto-tls"),
+    **_unused(_one_of("enabled", "disabled"), "auto-tls"),
     **_unused(_one_of("enabled", "disabled"), "cluster-local-domain-tls", "system-internal-tls"),
 }
 _UNUSED_DEPLOYMENT_KEYS = {

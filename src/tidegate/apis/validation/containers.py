@@ -6,18 +6,21 @@ import posixpath
 import re
 from collections.abc import Iterable
 from enum import Enum
+from fractions import Fraction
 
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.fields import part
 from tidegate.apis.names import is_dns1123_label
 from tidegate.apis.settings import Settings
 from tidegate.kube.objects import Object
+from tidegate.kube.quantities import parse_quantity
 
 _MAX_INT32 = 2**31 - 1
 _RESERVED_NAMES = frozenset({"queue-proxy"})
 _RESERVED_PATHS = frozenset({"/", "/dev", "/dev/log"})
 _RESERVED_PORTS = frozenset({8008, 8012, 8013, 8022, 9090, 9091})
 _RESERVED_VARIABLES = frozenset({"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"})
+_VARIABLE_SOURCES = ("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef")
 _PORT_NAMES = frozenset({"", "h2c", "http1"})
 _TERMINATION_POLICIES = frozenset({"", "File", "FallbackToLogsOnError"})
 _PULL_POLICIES = frozenset({"", "Always", "IfNotPresent", "Never"})
@@ -29,9 +32,8 @@ _IMAGE = re.compile(
     r"(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{32,})?$"
 )
 
-
-# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-_QUANTITY = re.compile(r"^(\d+(\.\d*)?|\.\d+)(n|u|m|k|M|G|T|P|E|[KMGTPE]i|[eE][+-]?\d+)?$")
+# Kubernetes' rule since 1.30: what a shell could not set may still be a name.
+_VARIABLE = re.compile(r"^[ -<>-~]+$")
 _QUANTITY_HINT = "must be a quantity that is not negative, e.g. 500m, 2 or 1.5Gi"
 
 
@@ -105,7 +107,11 @@ def _validate_environment(
             place.missing("name")
         elif name in reserved:
             place.add(f'"{name}" is a reserved environment variable', "name")
+        elif not _VARIABLE.match(name):
+            place.invalid(name, "name", "must be printable ASCII characters other than '='")
         source: Object = variable.get("valueFrom") or {}
+        if source:
+            _validate_one_of(source, _VARIABLE_SOURCES, place.at("valueFrom"))
         if not settings.features.is_allowed("kubernetes.podspec-fieldref"):
             gated = [key for key in ("fieldRef", "resourceFieldRef") if source.get(key)]
             if gated:
@@ -149,10 +155,21 @@ def _validate_ports(container: Object, role: Role, errors: FieldErrors) -> None:
 
 
 def _validate_resources(resources: Object, errors: FieldErrors) -> None:
-    for section in ("limits", "requests"):
+    amounts: dict[str, dict[str, Fraction]] = {"limits": {}, "requests": {}}
+    for section, found in amounts.items():
         for name, value in part(resources, section).items():
-            if not _QUANTITY.match(str(value)):
+            try:
+                found[name] = parse_quantity(value)
+            except ValueError:
                 errors.at(section).invalid(value, name, _QUANTITY_HINT)
+                continue
+            if found[name] < 0:
+                errors.at(section).invalid(value, name, _QUANTITY_HINT)
+    for name, request in amounts["requests"].items():
+        if request > amounts["limits"].get(name, request):
+            limit = resources["limits"][name]
+            text = f"must be less than or equal to {name} limit of {limit}"
+            errors.at("requests").invalid(resources["requests"][name], name, text)
 
 
 def _validate_probes(
@@ -235,7 +252,7 @@ def _validate_mounts(
 
 
 def _validate_mount_path(path: str, seen: set[str], errors: FieldErrors) -> None:
-    clean = posixpath.normpath(path)
+    clean = re.sub("^/+", "/", posixpath.normpath(path))
     if not path:
         errors.missing("mountPath")
     elif clean in _RESERVED_PATHS:

@@ -54,23 +54,24 @@ def validate_annotations(obj: Object, errors: FieldErrors) -> None:
             place.invalid_key(key, details=hint)
         elif key.startswith(f"{networking.PUBLIC_GROUP}/") and key not in _NETWORKING_KEYS:
             place.invalid_key(key)
-    _validate_rollout_duration(annotations, place)
+    validate_duration(annotations, serving.ROLLOUT_DURATION_ANNOTATION, place)
 
 
-def _validate_rollout_duration(annotations: Mapping[str, str], errors: FieldErrors) -> None:
-    key = serving.ROLLOUT_DURATION_ANNOTATION
+def validate_duration(annotations: Mapping[str, str], key: str, errors: FieldErrors) -> None:
+    """An annotation of Knative's own group that is whole seconds, if it is there at all."""
     text = annotations.get(key)
     if not text:
         return
+    name = key.rpartition("/")[2]
     try:
         seconds = parse_duration(text)
     except ValueError:
         errors.invalid(text, key)
         return
     if seconds.denominator != 1:
-        errors.add(f"rollout-duration={text} is not at second precision", key)
+        errors.add(f"{name}={text} is not at second precision", key)
     elif seconds < 0:
-        errors.add(f"rollout-duration={text} must be positive", key)
+        errors.add(f"{name}={text} must be positive", key)
 
 
 def validate_labels(

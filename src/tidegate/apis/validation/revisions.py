@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from tidegate.apis import serving
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.fields import part
 from tidegate.apis.names import dns1035_problems
 from tidegate.apis.settings import Settings
+from tidegate.apis.validation.metadata import validate_duration
 from tidegate.apis.validation.pods import validate_pod_spec
 from tidegate.apis.validation.scaling import validate_scaling
 from tidegate.kube.objects import Object
+from tidegate.kube.quantities import parse_quantity
 
-_PERCENTAGE = "queue.sidecar.serving.knative.dev/resource-percentage"
+_SIDECAR = "queue.sidecar.serving.knative.dev"
+_PERCENTAGE = f"{_SIDECAR}/resource-percentage"
+_SIDECAR_QUANTITIES = tuple(
+    f"{_SIDECAR}/{name}-resource-{section}"
+    for name in ("cpu", "memory", "ephemeral-storage")
+    for section in ("request", "limit")
+)
 
 
 def validate_revision_spec(spec: Object, settings: Settings, errors: FieldErrors) -> None:
@@ -39,6 +48,8 @@ def validate_template(
     place = errors.at("metadata").at("annotations")
     validate_scaling(annotations, settings, place)
     _validate_sidecar_percentage(annotations, place)
+    _validate_sidecar_quantities(annotations, place)
+    validate_duration(annotations, serving.PROGRESS_DEADLINE_ANNOTATION, place)
     _validate_revision_name(metadata, parent, errors.at("metadata"))
 
 
@@ -73,6 +84,16 @@ def _validate_sidecar_percentage(annotations: dict[str, str], errors: FieldError
         return
     if not 0.1 <= value <= 100:
         errors.out_of_bounds(f"{value:g}", 0.1, 100, f"[{_PERCENTAGE}]")
+
+
+def _validate_sidecar_quantities(annotations: dict[str, str], errors: FieldErrors) -> None:
+    for key in _SIDECAR_QUANTITIES:
+        if key not in annotations:
+            continue
+        try:
+            parse_quantity(annotations[key])
+        except ValueError:
+            errors.invalid(annotations[key], key)
 
 
 def validate_name_change(new: Object, old: Object, errors: FieldErrors) -> None:
