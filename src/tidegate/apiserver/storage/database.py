@@ -9,11 +9,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tidegate.kube.errors import UserError
 
 SCHEMA_VERSION = 1
+# Rows that one statement writes; as many statements are kept prepared, of each kind.
+_ROWS = 64
+# Pages in the log after which it is written back to the file, which takes tens of milliseconds.
+_CHECKPOINT_PAGES = 4000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
     bucket TEXT NOT NULL,
@@ -113,10 +118,16 @@ class Database:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path.touch(mode=0o600, exist_ok=True)
         # The connection is made on one thread and used on another, never on two at once.
-        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            self._path,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=3 * _ROWS,
+        )
         self._connection = db
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
+        db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES:d}")
         if self._max_pages is not None:
             self.limit_pages(self._max_pages)
         found = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -136,20 +147,15 @@ class Database:
         db.execute("BEGIN IMMEDIATE")
         # Of several writes to one object only the last one needs to reach the disk.
         last = {(row.bucket, row.namespace, row.name): row for row in rows}.values()
-        db.executemany(
-            "INSERT INTO objects (bucket, namespace, name, version, body) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (bucket, namespace, name)"
-            " DO UPDATE SET version = excluded.version, body = excluded.body",
-            [
-                (row.bucket, row.namespace, row.name, row.version, row.body)
-                for row in last
-                if row.body is not None
-            ],
-        )
-        db.executemany(
-            "DELETE FROM objects WHERE bucket = ? AND namespace = ? AND name = ?",
-            [(row.bucket, row.namespace, row.name) for row in last if row.body is None],
-        )
+        # Many rows in one statement: for each statement this thread gives the interpreter's lock
+        # away and, while the event loop is busy, waits milliseconds to get it back.
+        for part in _parts([row for row in last if row.body is not None]):
+            values = [v for r in part for v in (r.bucket, r.namespace, r.name, r.version, r.body)]
+            db.execute(_upsert(len(part)), values)
+        for part in _parts([row for row in last if row.body is None]):
+            db.execute(
+                _delete(len(part)), [v for r in part for v in (r.bucket, r.namespace, r.name)]
+            )
         db.execute(
             "INSERT INTO counters (name, value) VALUES ('version', ?)"
             " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -160,3 +166,24 @@ class Database:
     def _roll_back(self) -> None:
         if self._connection is not None and self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
+
+
+@lru_cache(maxsize=_ROWS)
+def _upsert(count: int) -> str:
+    rows = ", ".join(["(?, ?, ?, ?, ?)"] * count)
+    return (
+        f"INSERT INTO objects (bucket, namespace, name, version, body) VALUES {rows}"  # noqa: S608
+        " ON CONFLICT (bucket, namespace, name)"
+        " DO UPDATE SET version = excluded.version, body = excluded.body"
+    )
+
+
+@lru_cache(maxsize=_ROWS)
+def _delete(count: int) -> str:
+    # An OR, for which SQLite looks each key up in the index; for an IN it reads the whole table.
+    keys = " OR ".join(["(bucket = ? AND namespace = ? AND name = ?)"] * count)
+    return f"DELETE FROM objects WHERE {keys}"  # noqa: S608
