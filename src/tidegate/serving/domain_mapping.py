@@ -26,7 +26,8 @@ from tidegate.kube.objects import (
 from tidegate.serving.children import Children, NotOwnedError, write_status
 from tidegate.serving.conditions import TRUE, UNKNOWN, Verdict, conditions, false, unknown
 from tidegate.serving.config import ConfigStore, ServingSettings
-from tidegate.serving.domains import public_url
+from tidegate.serving.domains import certificate_verdict, is_encrypted, public_url
+from tidegate.serving.ingress import http_option
 from tidegate.serving.metadata import without_bookkeeping
 from tidegate.serving.route import ingress_verdict
 
@@ -35,6 +36,10 @@ _REFERENCE_RESOLVED = "ReferenceResolved"
 _INGRESS_READY = "IngressReady"
 _CERTIFICATE_PROVISIONED = "CertificateProvisioned"
 _DEPENDANTS = (_DOMAIN_CLAIMED, _REFERENCE_RESOLVED, _CERTIFICATE_PROVISIONED, _INGRESS_READY)
+_EXTERNAL = Verdict(
+    "True", "CertificateExternallyProvided", "TLS certificate was provided externally"
+)
+_NOT_SERVED = false("TLSNotServed", "the gateway has no HTTPS port: see `tidegate up --https-port`")
 _KINDS = (serving.SERVICES, serving.ROUTES)
 
 
@@ -76,6 +81,13 @@ def make_mapped_ingress(mapping: Object, target: Object, settings: ServingSettin
             networking.INGRESS_CLASS_ANNOTATION, settings.ingress_class
         ),
     }
+    secret = part(mapping, "spec", "tls").get("secretName")
+    tls: Object = {
+        "hosts": [name_of(mapping)],
+        "secretName": secret,
+        "secretNamespace": namespace_of(mapping),
+    }
+    inherited_option = str(part(target, "spec").get("httpOption", "Enabled"))
     return {
         "apiVersion": networking.INGRESSES.api_version,
         "kind": networking.INGRESSES.kind,
@@ -92,7 +104,8 @@ def make_mapped_ingress(mapping: Object, target: Object, settings: ServingSettin
         },
         "spec": {
             "rules": [rule],
-            "httpOption": part(target, "spec").get("httpOption", "Enabled"),
+            "httpOption": http_option(mapping, default=inherited_option),
+            **({"tls": [tls]} if secret else {}),
         },
     }
 
@@ -141,11 +154,17 @@ class DomainMappingReconciler:
         if mapping is None or is_deleting(mapping):
             return
         verdicts: dict[str, Verdict] = dict.fromkeys(_DEPENDANTS, UNKNOWN)
-        verdicts[_CERTIFICATE_PROVISIONED] = Verdict(
-            "True", "TLSNotEnabled", "external-domain-tls is not enabled"
-        )
+        config = self._config.current
+        encrypted = is_encrypted(mapping, config, self._settings)
+        if part(mapping, "spec", "tls").get("secretName"):
+            encrypted = bool(self._settings.https_port)
+            verdicts[_CERTIFICATE_PROVISIONED] = _EXTERNAL if encrypted else _NOT_SERVED
+        else:
+            verdicts[_CERTIFICATE_PROVISIONED] = certificate_verdict(
+                mapping, config, self._settings
+            )
         await self._observe(mapping, verdicts)
-        url = public_url(name_of(mapping), self._config.current, self._settings)
+        url = public_url(name_of(mapping), config, self._settings, encrypted=encrypted)
         now = rfc3339(self._clock.time())
         status: Object = {
             "url": url,

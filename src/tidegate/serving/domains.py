@@ -9,7 +9,10 @@ from tidegate.apis.settings import CLUSTER_LOCAL_DOMAIN, Settings
 from tidegate.apis.templates import render
 from tidegate.kube.objects import Object, annotations_of, labels_of, name_of, namespace_of
 from tidegate.kube.selectors import selector_from_map
+from tidegate.serving.conditions import TRUE, Verdict
 from tidegate.serving.config import ServingSettings
+
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,37 @@ def url_of(route: Object, tag: str, settings: Settings, serving: ServingSettings
     hosts = hosts_of(route, tag, settings, serving)
     if not hosts.public:
         return local_url(route, tag, settings)
-    return public_url(hosts.public, settings, serving)
+    encrypted = is_encrypted(route, settings, serving)
+    return public_url(hosts.public, settings, serving, encrypted=encrypted)
 
 
-def public_url(host: str, settings: Settings, serving: ServingSettings) -> str:
+def is_encrypted(obj: Object, settings: Settings, serving: ServingSettings) -> bool:
+    """Whether `external-domain-tls` gives the public hosts of a Route or DomainMapping https."""
+    keys = ("disable-external-domain-tls", "disable-auto-tls")
+    annotations = annotations_of(obj)
+    texts = [annotations.get(f"{networking.PUBLIC_GROUP}/{key}", "") for key in keys]
+    disabled = any(text.lower() == "true" for text in texts)
+    return settings.network.external_domain_tls and bool(serving.https_port) and not disabled
+
+
+def public_url(host: str, settings: Settings, serving: ServingSettings, *, encrypted: bool) -> str:
     """The URL of a host at the gateway; its port stands there unless it is the scheme's own."""
-    port = "" if serving.gateway_port == 80 else f":{serving.gateway_port}"
-    return f"{settings.network.default_external_scheme}://{host}{port}"
+    scheme = "https" if encrypted else settings.network.default_external_scheme
+    number = serving.https_port if scheme == "https" else 0
+    number = number or serving.gateway_port
+    port = "" if number == _PORTS.get(scheme) else f":{number}"
+    return f"{scheme}://{host}{port}"
+
+
+def certificate_verdict(obj: Object, settings: Settings, serving: ServingSettings) -> Verdict:
+    """The condition CertificateProvisioned of a Route or DomainMapping.
+
+    The gateway signs what it shows, so there is nothing to wait for.
+    """
+    if is_encrypted(obj, settings, serving):
+        return TRUE
+    if settings.network.external_domain_tls and not serving.https_port:
+        return Verdict(
+            "True", "HTTPDowngrade", "the gateway has no HTTPS port: see `tidegate up --https-port`"
+        )
+    return Verdict("True", "TLSNotEnabled", "external-domain-tls is not enabled")

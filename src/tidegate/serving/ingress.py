@@ -63,7 +63,10 @@ def make_ingress(
             "annotations": annotations,
             "ownerReferences": [owner_reference(route)],
         },
-        "spec": {"rules": rules, "httpOption": _http_option(route, settings)},
+        "spec": {
+            "rules": rules,
+            "httpOption": http_option(route, default=settings.network.http_protocol),
+        },
     }
 
 
@@ -104,12 +107,13 @@ def _split(target: Target, namespace: str) -> Object:
     }
 
 
-def _http_option(route: Object, settings: Settings) -> str:
+def http_option(obj: Object, *, default: str) -> str:
+    """What becomes of plain HTTP for the public hosts of a Route or DomainMapping."""
     for key in _HTTP_OPTION_KEYS:
-        value = annotations_of(route).get(key, "").lower()
+        value = annotations_of(obj).get(key, "").lower()
         if value in ("enabled", "redirected"):
             return value.capitalize()
-    return settings.network.http_protocol.capitalize()
+    return default.capitalize()
 
 
 def make_public_ingress(

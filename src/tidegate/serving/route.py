@@ -8,6 +8,7 @@ from tidegate.apis import networking, serving
 from tidegate.apis.defaults import with_defaults
 from tidegate.apis.durations import parse_duration
 from tidegate.apis.fields import items, part
+from tidegate.apis.settings import Settings
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
 from tidegate.kube.events import EventRecorder
@@ -36,7 +37,13 @@ from tidegate.serving.conditions import (
     verdict_of,
 )
 from tidegate.serving.config import ConfigStore, ServingSettings
-from tidegate.serving.domains import host_name, is_cluster_local, local_url, url_of
+from tidegate.serving.domains import (
+    certificate_verdict,
+    host_name,
+    is_cluster_local,
+    local_url,
+    url_of,
+)
 from tidegate.serving.ingress import make_ingress, make_placeholder, make_public_ingress
 from tidegate.serving.rollout import Rollout
 from tidegate.serving.traffic import BadTargetError, Target, consolidate, groups, resolve
@@ -135,8 +142,8 @@ class RouteReconciler:
             return None
         status: Object = dict(route.get("status") or {})
         verdicts = {kind: verdict_of(route, kind) for kind in _DEPENDANTS}
-        verdicts[CERTIFICATE_PROVISIONED] = _certificate(route)
         settings = self._config.current
+        verdicts[CERTIFICATE_PROVISIONED] = _certificate(route, settings, self._settings)
         status["url"] = url_of(route, "", settings, self._settings)
         status["address"] = {"url": local_url(route, "", settings)}
         again = await self._observe(with_defaults(route, settings), status, verdicts)
@@ -264,7 +271,7 @@ class _TargetMapper:
         return [key_of(route) for route in self._routes.by_index(_ROUTES_BY_TARGET, value)]
 
 
-def _certificate(route: Object) -> Verdict:
+def _certificate(route: Object, settings: Settings, serving_settings: ServingSettings) -> Verdict:
     if is_cluster_local(route):
         return Verdict("True", "TLSNotEnabled", "TLS is not enabled for cluster-local")
-    return Verdict("True", "TLSNotEnabled", "external-domain-tls is not enabled")
+    return certificate_verdict(route, settings, serving_settings)
