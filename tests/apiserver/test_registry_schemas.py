@@ -22,7 +22,11 @@ def official_model(name: str):
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("name", sorted(builtin_definitions()))
+# metrics.k8s.io is an API beside Kubernetes' own, of which the client has no models.
+MODELLED = [name for name in sorted(builtin_definitions()) if "io.k8s.metrics" not in name]
+
+
+@pytest.mark.parametrize("name", MODELLED)
 def test_every_field_is_one_of_kubernetes(name):
     schema = builtin_definitions()[name]
     model = official_model(name)

@@ -354,6 +354,12 @@ class Api:
     ) -> Deletion:
         old = self._newest(spec, key)
         check_delete_preconditions(spec, old.object, options)
+        if spec.default_propagation == "Orphan" and not options.propagation:
+            context.warnings.append(
+                f"child pods are preserved by default when {spec.resource.plural} are deleted; set"
+                " propagationPolicy=Background to remove them or set propagationPolicy=Orphan to"
+                " suppress this warning"
+            )
         outcome = begin_delete(spec, old.object, options, self.clock.time())
         if context.dry_run:
             return Deletion(_transient(outcome.obj), outcome.remove)

@@ -59,7 +59,7 @@ def begin_delete(spec: KindSpec, old: Object, options: DeleteOptions, now: float
         )
     metadata = dict(old["metadata"])
     obj: Object = {**old, "metadata": metadata}
-    _set_finalizers(metadata, options.propagation)
+    _set_finalizers(metadata, options.propagation or spec.default_propagation)
     grace = _grace(spec, old, options)
     if is_deleting(old):
         known = int(metadata.get("deletionGracePeriodSeconds") or 0)

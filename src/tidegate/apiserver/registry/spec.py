@@ -77,6 +77,7 @@ class KindSpec:
         scale: the scale subresource, if any.
         subresources: others, for discovery, as (name, kind, verbs).
         strategic: strategic merge patch is offered (built-in types only).
+        default_propagation: of a delete that names none, where it is not `Background`.
         custom: comes from a CustomResourceDefinition, so that other versions of it may be stored.
         verbs: what is served.
         printer_columns: for tables, where the kind brings its own.
@@ -98,6 +99,7 @@ class KindSpec:
     scale: ScaleSpec | None = None
     subresources: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     strategic: bool = False
+    default_propagation: str = ""
     custom: bool = False
     verbs: tuple[str, ...] = ALL_VERBS
     printer_columns: tuple[PrinterColumn, ...] = ()

@@ -7,6 +7,7 @@ from functools import cache
 from tidegate.apiserver.registry.schemas import (
     apiextensions,
     apps,
+    batch,
     core,
     meta,
     metrics,
@@ -27,6 +28,7 @@ _PREFIXES = {
     "core": "io.k8s.api.core.v1",
     "apps": "io.k8s.api.apps.v1",
     "autoscaling": "io.k8s.api.autoscaling.v1",
+    "batch": "io.k8s.api.batch.v1",
     "networking": "io.k8s.api.networking.v1",
     "discovery": "io.k8s.api.discovery.v1",
     "coordination": "io.k8s.api.coordination.v1",
@@ -44,6 +46,7 @@ _TEXTS = (
     ("core", pods.VOLUMES),
     ("apps", apps.APPS),
     ("autoscaling", apps.AUTOSCALING),
+    ("batch", batch.BATCH),
     ("networking", networking.NETWORKING),
     ("discovery", networking.DISCOVERY),
     ("coordination", networking.COORDINATION),

@@ -1,0 +1,48 @@
+"""Schemas of the group batch."""
+
+from __future__ import annotations
+
+BATCH = """
+Job: Runs pods until as many as wanted have succeeded.
+  apiVersion string # The version of the schema, as GROUP/VERSION.
+  kind string # The kind of the object.
+  metadata meta.ObjectMeta # Name, labels, owners and the like.
+  spec JobSpec # What is wanted.
+  status JobStatus # What is.
+
+JobSpec: The pods to run, and when the job has succeeded or failed.
+  activeDeadlineSeconds int64 # Seconds from its start after which an unfinished job fails.
+  backoffLimit int32 # Failed pods that are still tried again. Defaults to 6.
+  completionMode string # NonIndexed or Indexed. Defaults to NonIndexed.
+  completions int32 # Pods that must succeed; without it one that succeeds ends the job.
+  manualSelector bool # Whether selector is the user's; normally it is generated.
+  parallelism int32 # The most pods at once. Defaults to 1.
+  selector meta.LabelSelector # The pods that belong to it; generated.
+  suspend bool # Whether no pods are to run for now.
+  template! core.PodTemplateSpec # The pods to make; restartPolicy is Never or OnFailure.
+  ttlSecondsAfterFinished int32 # Seconds after its end at which the job is deleted.
+
+JobStatus: How far a job has come.
+  active int32 # Pods that run or wait.
+  completedIndexes string # Indexes that have succeeded, as in 1,3-5,7.
+  completionTime time # When the job succeeded.
+  conditions []JobCondition atomic # Aspects of the state.
+  failed int32 # Pods that have failed.
+  ready int32 # Active pods that are ready.
+  startTime time # When the job was started or resumed.
+  succeeded int32 # Pods that have succeeded.
+  terminating int32 # Pods that are being deleted.
+  uncountedTerminatedPods UncountedTerminatedPods
+
+JobCondition: One aspect of a job's state.
+  lastProbeTime time # When it was last looked at.
+  lastTransitionTime time # When the status last changed.
+  message string # For people.
+  reason string # For programs, in one word.
+  status! string # What is.
+  type! string # Complete, Failed, Suspended, SuccessCriteriaMet or FailureTarget.
+
+UncountedTerminatedPods: Pods that have ended and are about to be counted, by uid.
+  failed []string set
+  succeeded []string set
+"""
