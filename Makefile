@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo stop test torture lint format bench lock train-tiny eval-tiny clean
+.PHONY: help install demo stop test torture lint format bench lock train-tiny eval-tiny test-diffusers bench-diffusers clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -53,6 +53,9 @@ lock: $(STAMP) ## Renew the pinned versions
 		--no-header --no-emit-index-url --output-file requirements/locked.txt pyproject.toml
 
 train-tiny eval-tiny: ## Train or evaluate the small diffusion model
+	$(MAKE) -C images/stable-diffusion $@
+
+test-diffusers bench-diffusers: ## Test or measure the engine for real weights (installs torch)
 	$(MAKE) -C images/stable-diffusion $@
 
 clean: ## Remove the environment and what tools left

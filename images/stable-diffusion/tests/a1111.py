@@ -84,8 +84,10 @@ class Running:
 
 
 @contextmanager
-def started(*flags: str, env: dict[str, str] | None = None) -> Iterator[Running]:
-    """A server on a free port of the loopback, ended at the end."""
+def started(
+    *flags: str, env: dict[str, str] | None = None, patience: float = 60
+) -> Iterator[Running]:
+    """A server on a free port of the loopback, up within `patience` seconds, ended at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -104,15 +106,16 @@ def started(*flags: str, env: dict[str, str] | None = None) -> Iterator[Running]
     )
     try:
         running = Running(process, Client(f"http://127.0.0.1:{port}"))
-        wait_for_health(running)
+        wait_for_health(running, patience)
         yield running
     finally:
         process.kill()
         process.wait()
 
 
-def wait_for_health(running: Running) -> None:
-    for _ in range(1000):
+def wait_for_health(running: Running, patience: float) -> None:
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
         if running.process.poll() is not None:
             raise AssertionError(f"the server ended with {running.process.returncode}")
         try:

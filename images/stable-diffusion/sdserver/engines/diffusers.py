@@ -58,10 +58,13 @@ class DiffusersEngine:
                 f"--ckpt needs more libraries ({error}): pip install -r requirements-diffusers.txt"
             ) from error
         self._diffusers, self._torch = diffusers, torch
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        text_to_image = self._load(weights).to(self._device)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.dtype = torch.float16 if self.device == "cuda" else torch.float32
+        text_to_image = self._load(weights).to(self.device)
         text_to_image.set_progress_bar_config(disable=True)
         self._text_to_image = text_to_image
+        # The model's own; a sampler that replaces it keeps only what it knows of it.
+        self._noise_schedule = dict(text_to_image.scheduler.config)
         self._image_to_image = diffusers.StableDiffusionImg2ImgPipeline(
             **text_to_image.components, requires_safety_checker=False
         )
@@ -73,9 +76,8 @@ class DiffusersEngine:
 
     def _load(self, weights: Path) -> Any:
         kind = self._diffusers.StableDiffusionPipeline
-        dtype = self._torch.float16 if self._device == "cuda" else self._torch.float32
         options: dict[str, Any] = {
-            "dtype": dtype,
+            "dtype": self.dtype,
             "local_files_only": True,
             "safety_checker": None,
             "requires_safety_checker": False,
@@ -124,8 +126,8 @@ class DiffusersEngine:
         _, kind, settings = SCHEDULERS[sampler]
         made = getattr(self._diffusers, kind)
         known = inspect.signature(made.__init__).parameters
-        config = {k: v for k, v in self._text_to_image.scheduler.config.items() if k in known}
-        # A setting that an earlier sampler left in the shared configuration must not stay.
+        config = {k: v for k, v in self._noise_schedule.items() if k in known}
+        # The model's configuration may name a sampler with Karras's noise levels.
         config |= {"use_karras_sigmas": False} if "use_karras_sigmas" in known else {}
         return made.from_config({**config, **settings})
 
