@@ -15,10 +15,18 @@ from tidegate.kube.objects import Key
 
 @dataclass(frozen=True)
 class PodLoad:
-    """Requests dispatched to one pod and not yet answered by it."""
+    """What one pod has to do with requests.
+
+    Attributes:
+        name: of the pod.
+        in_flight: requests dispatched to it and not yet answered by it.
+        sessions_until: when the last session that would come back to it ends, in seconds on the
+            clock's `monotonic`; 0 for a pod without sessions.
+    """
 
     name: str
     in_flight: int
+    sessions_until: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from tidegate.gateway.haproxy.socket import AdminError
 from tidegate.gateway.model import Affinity, HostRoute, PodServer, Revision
 from tidegate.gateway.orphans import at_work
 from tidegate.gateway.routes import RouteError
+from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.slots import PoolExhaustedError
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import InternalFault, UserError
@@ -89,6 +90,7 @@ class Agent:
         context: client, informers and clock of the gateway's own identity.
         plane: the HAProxy it keeps.
         sampler: told which slots to measure.
+        sessions: told whose sessions stick.
         forget: called with each revision that the gateway serves no more.
         max_queued: requests that may wait for a revision that does not say.
     """
@@ -98,6 +100,7 @@ class Agent:
         context: Context,
         plane: DataPlane,
         sampler: Sampler,
+        sessions: Sessions,
         *,
         forget: Callable[[Key], None],
         max_queued: int,
@@ -105,6 +108,7 @@ class Agent:
         self._clock = context.clock
         self._plane = plane
         self._sampler = sampler
+        self._sessions = sessions
         self._forget = forget
         self._max_queued = max_queued
         self._ingresses = context.informers.of(KINGRESSES)
@@ -333,6 +337,8 @@ class Agent:
                 ", ".join(unplaced),
             )
             self._starved.add(key)
+        affinity = revision.affinity
+        self._sessions.stick(key, affinity.max_age if affinity is not None else 0)
         self._sampler.watch(slot, revision.limit)
 
     async def _withdraw(self, key: Key) -> None:
@@ -351,6 +357,7 @@ class Agent:
         if await self._plane.release(key):
             self._unused.discard(key)
             self._sampler.unwatch(slot, key)
+            self._sessions.forget(key)
             self._forget(key)
             self._feed_starved()
         else:

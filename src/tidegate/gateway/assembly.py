@@ -10,6 +10,7 @@ from tidegate.gateway.agent import Agent
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import DemandHub, Sampler
 from tidegate.gateway.listener import listening
+from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.settings import GatewaySettings, TlsSettings
 from tidegate.gateway.status import Drains, RouteStatus
 from tidegate.kube.controller import Context
@@ -25,12 +26,15 @@ class Gateway:
     def __init__(self, context: Context, settings: GatewaySettings) -> None:
         self._plane = DataPlane(settings, context.clock)
         self._hub = DemandHub()
-        self._sampler = Sampler(self._plane, self._hub, context.clock)
+        self._sessions = Sessions(context.clock)
+        self._sampler = Sampler(self._plane, self._hub, self._sessions, context.clock)
         self.records = AccessRecords(lambda: self._sampler.lateness)
+        self.records.subscribe(self._sessions.take)
         self._agent = Agent(
             context,
             self._plane,
             self._sampler,
+            self._sessions,
             forget=self.records.forget,
             max_queued=settings.max_queued,
         )

@@ -19,6 +19,7 @@ from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.haproxy.socket import AdminError
 from tidegate.gateway.haproxy.state import Row, parse_now, parse_park, parse_stat
 from tidegate.gateway.servers import stage_server
+from tidegate.gateway.sessions import Sessions
 from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Key
 
@@ -113,11 +114,13 @@ class Sampler:
     Args:
         plane: the HAProxy to ask.
         hub: where demands go.
+        sessions: which pods have sessions.
         clock: the time.
     """
 
-    def __init__(self, plane: DataPlane, hub: DemandHub, clock: Clock) -> None:
+    def __init__(self, plane: DataPlane, hub: DemandHub, sessions: Sessions, clock: Clock) -> None:
         self._plane = plane
+        self._sessions = sessions
         self._hub = hub
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
@@ -200,7 +203,14 @@ class Sampler:
             watched = self._watched.get(slot)
             if revision is not None and watched is not None:
                 demand = _demand(revision, slot, rows, stages[slot], held.get(slot, 0), now)
-                self._take(slot, watched, _counted(watched, demand))
+                self._take(slot, watched, self._with_sessions(_counted(watched, demand)))
+
+    def _with_sessions(self, demand: Demand) -> Demand:
+        until = self._sessions.until(demand.revision, [load.name for load in demand.pods])
+        if not until:
+            return demand
+        pods = [replace(load, sessions_until=until.get(load.name, 0.0)) for load in demand.pods]
+        return replace(demand, pods=tuple(pods))
 
     def _set_clock(self, text: str, asked: float) -> None:
         """HAProxy's time stands still while it starts: it is late by that for ever."""
