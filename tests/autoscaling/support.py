@@ -44,8 +44,9 @@ def settings(*, concurrency=1, reachability="Reachable", config=None, **annotati
     return parsed
 
 
-def demand(total, *, pods=(), requests=0, time=0.0, revision=REVISION, held=0):
-    loads = tuple(PodLoad(name, count) for name, count in dict(pods).items())
+def demand(total, *, pods=(), requests=0, time=0.0, revision=REVISION, held=0, sessions=()):
+    until = dict(sessions)
+    loads = tuple(PodLoad(name, count, until.get(name, 0.0)) for name, count in dict(pods).items())
     return Demand(revision, total - held, 0, held, loads, requests, time)
 
 

@@ -225,6 +225,26 @@ async def test_demand_that_returns_takes_draining_pods_back(tmp_path):
             assert "controller.kubernetes.io/pod-deletion-cost" not in annotations_of(pod)
 
 
+async def test_a_fall_takes_pods_whose_sessions_have_ended_first(tmp_path):
+    async with world_of(tmp_path) as world:
+        await world.revision(**EXACT)
+        await world.make_ready()
+        await world.say(4)
+        await world.make_ready()
+        pods = sorted(await world.pods())
+        start = world.clock.monotonic()
+        # One ends before the window does, two are fresh beyond it.
+        sessions = {pods[1]: start + 50, pods[2]: start + 500, pods[3]: start + 400}
+        idle = dict.fromkeys(pods, 0)
+        await world.say(2, pods={**idle, pods[2]: 1}, sessions=sessions)
+        await world.advance(60)
+        assert await world.draining() == {pods[0], pods[1]}
+        await world.drained()
+        await world.say(1, pods={pods[2]: 0, pods[3]: 0}, sessions=sessions)
+        await world.advance(60)
+        assert await world.draining() == {pods[3]}
+
+
 async def test_a_pod_that_still_works_outlives_those_that_are_empty(tmp_path):
     async with world_of(tmp_path) as world:
         await world.revision(concurrency=4, **EXACT)

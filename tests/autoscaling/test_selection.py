@@ -84,6 +84,16 @@ def worlds(draw):
     size = draw(st.integers(0, 12))
     pods = []
     for i in range(size):
+def test_idle_pods_with_sessions_go_after_those_without_and_the_stalest_first():
+    pods = _pods(4)
+    pods[3] = replace(pods[3], sessions_until=900.0)
+    pods[2] = replace(pods[2], sessions_until=800.0)
+
+    assert choose(pods, 3, {}) == ("p1", "p0", "p2")
+    # A request in flight is worth more than a session that may come back.
+    assert choose(pods, 3, {"p0": 1}) == ("p1", "p2", "p3")
+
+
         draining = draw(st.booleans())
         pods.append(
             PodView(

@@ -12,6 +12,8 @@ import pytest
 from tests.gateway.clients import fetch
 from tests.gateway.world import World
 from tidegate.apis.networking import INGRESSES as KINGRESSES
+from tidegate.autoscaling.policies.selection import PodView, choose
+from tidegate.kube.objects import Key
 
 AFFINITY = {
     "serving.knative.dev.alibabacloud/affinity": "cookie",
@@ -136,6 +138,47 @@ async def test_a_session_stays_with_its_pod_and_moves_on_when_it_is_gone(world: 
     assert moved.status == 200
     assert moved.pod != first.pod
     assert moved.pod in moved.headers["set-cookie"]
+
+
+async def test_a_pod_with_sessions_is_known_and_goes_last(world: World) -> None:
+    await world.revision("sd-00001")
+    for name in "abc":
+        await world.pod("sd-00001", name)
+    await world.route("sd", {"sd-00001": 100}, annotations=AFFINITY)
+    await world.in_rotation("sd-00001", 3)
+    first = await world.fetch("sd")
+    cookie = first.headers["set-cookie"].partition(";")[0]
+    for _ in range(3):
+        await world.fetch("sd", headers={"Cookie": cookie})
+
+    def until() -> dict[str, float]:
+        demand = world.gateway.demand.snapshot(Key("default", "sd-00001"))
+        return {load.name: load.sessions_until for load in demand.pods} if demand else {}
+
+    await world.api.eventually(lambda: until().get(first.pod, 0) > 0)
+    fresh = until()
+    assert set(fresh) == {"a", "b", "c"}
+    assert 0 < fresh.pop(first.pod) - time.monotonic() <= 1800
+    assert set(fresh.values()) == {0.0}
+    views = [
+        PodView(name, ready=True, created=float(number), sessions_until=until()[name])
+        for number, name in enumerate("abc")
+    ]
+    assert first.pod not in choose(views, 2, {})
+
+
+async def test_sessions_are_forgotten_with_their_route(world: World) -> None:
+    await world.revision("sd-00001")
+    await world.pod("sd-00001", "a")
+    await world.route("sd", {"sd-00001": 100}, annotations=AFFINITY)
+    await world.in_rotation("sd-00001", 1)
+    await world.fetch("sd")
+    key = Key("default", "sd-00001")
+    await world.api.eventually(lambda: world.gateway._sessions.until(key, ["a"]) != {})
+
+    await world.route("sd", {"sd-00001": 100})
+
+    await world.api.eventually(lambda: world.gateway._sessions.until(key, ["a"]) == {})
 
 
 async def test_a_session_waits_for_its_busy_pod(world: World) -> None:

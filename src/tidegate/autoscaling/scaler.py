@@ -228,9 +228,9 @@ class Scaler:
         if gave_up and not by_resource and (snapshot is None or snapshot.total == 0):
             decision = Decision(0, active=False)
         in_flight = {load.name: load.in_flight for load in snapshot.pods} if snapshot else {}
-        step = plan(
-            decision.desired, replicas_of(deployment), [pod_view(pod) for pod in pods], in_flight
-        )
+        sessions = _fresh_sessions(snapshot, now)
+        views = [pod_view(pod, sessions_until=sessions.get(name_of(pod), 0.0)) for pod in pods]
+        step = plan(decision.desired, replicas_of(deployment), views, in_flight)
         await self._apply(step, deployment, {name_of(pod): pod for pod in pods})
         # The Deployment may still be shown as it was: what was decided last is known for certain.
         was_zero = tracked.scale is None or tracked.scale.desired == 0
@@ -294,6 +294,12 @@ class Scaler:
 
     def _pods_of(self, key: Key) -> list[Object]:
         return [pod for pod in self._pods.by_index(REVISION_LABEL, str(key)) if is_replica(pod)]
+
+
+def _fresh_sessions(snapshot: Demand | None, now: float) -> dict[str, float]:
+    """Pods whose sessions may still come back, and until when."""
+    loads = snapshot.pods if snapshot is not None else ()
+    return {load.name: load.sessions_until for load in loads if load.sessions_until > now}
 
 
 def _forgetting(overlay: Overlay) -> Handler:

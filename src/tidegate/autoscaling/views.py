@@ -32,7 +32,7 @@ _ACTIVATION_SLACK_SECONDS = 30.0
 _DEFAULT_PROGRESS_SECONDS = 600.0
 
 
-def pod_view(pod: Object) -> PodView:
+def pod_view(pod: Object, *, sessions_until: float = 0.0) -> PodView:
     """A pod as the plan sees it; only the gateway's word makes it drained."""
     annotations = annotations_of(pod)
     draining = annotations.get(DRAIN) == "true"
@@ -42,6 +42,7 @@ def pod_view(pod: Object) -> PodView:
         draining=draining,
         drained=draining and annotations.get(DRAINED) == "true",
         created=parse_rfc3339(pod["metadata"]["creationTimestamp"]),
+        sessions_until=sessions_until,
     )
 
 

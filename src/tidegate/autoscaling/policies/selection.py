@@ -22,6 +22,7 @@ class PodView:
         drained: whether it is marked and nothing can be in flight there.
         created: epoch seconds.
     """
+        sessions_until: when the last session that would come back to it ends, 0 without any.
 
     name: str
     ready: bool
@@ -29,6 +30,7 @@ class PodView:
     drained: bool = False
     created: float = 0.0
 
+    sessions_until: float = 0.0
 
 @dataclass(frozen=True)
 class Plan:
@@ -87,12 +89,14 @@ def choose(pods: Sequence[PodView], count: int, in_flight: Mapping[str, int]) ->
     """The `count` pods that go first.
 
     Those that are not ready serve nobody, and a ReplicaSet gives them up first in any case. Then
-    the idle ones, newest first. Then, for pods that take several requests at once and are never
-    idle together, the ones with the least in flight: they drain until they are empty.
+    the idle ones: those without sessions, newest first, and those whose sessions end soonest. Then,
+    for pods that take several requests at once and are never idle together, the ones with the
+    least in flight: they drain until they are empty.
     """
 
-    def rank(pod: PodView) -> tuple[bool, int, float, str]:
-        return (pod.ready, in_flight.get(pod.name, 0), -pod.created, pod.name)
+    def rank(pod: PodView) -> tuple[bool, int, float, float, str]:
+        busy = in_flight.get(pod.name, 0)
+        return (pod.ready, busy, pod.sessions_until, -pod.created, pod.name)
 
     return tuple(pod.name for pod in sorted(pods, key=rank)[:count])
 
