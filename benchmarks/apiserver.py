@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import os
 import resource
@@ -26,6 +25,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import orjson
 import uvloop
 
 from benchmarks.report import Row, print_rows
@@ -162,12 +162,12 @@ def pod(name: str) -> bytes:
             ],
         },
     }
-    return json.dumps(value).encode()
+    return orjson.dumps(value)
 
 
 def config_map(name: str, size: int) -> bytes:
     """A ConfigMap that holds `size` bytes."""
-    return json.dumps({"metadata": {"name": name}, "data": {"text": "x" * size}}).encode()
+    return orjson.dumps({"metadata": {"name": name}, "data": {"text": "x" * size}})
 
 
 def create_pods(server: Server, part: int, count: int) -> Load:
@@ -265,9 +265,7 @@ def change_steadily(server: Server, changes: int, gate: Path) -> Load:
             "POST", "/api/v1/namespaces", config_map("watched", 0)
         )
         assert code == 201, code
-        gate.touch()
-        while not all(gate.with_suffix(f".{part}").exists() for part in range(PROCESSES)):
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(_pass, gate)
         started, cpu = time.monotonic(), time.process_time()
 
         async def writer(number: int, http: Http) -> None:
@@ -284,6 +282,13 @@ def change_steadily(server: Server, changes: int, gate: Path) -> Load:
         return Load(changes, time.process_time() - cpu, [time.monotonic() - started])
 
     return uvloop.run(run())
+
+
+def _pass(gate: Path) -> None:
+    """Open the gate for the watchers, and wait until they watch."""
+    gate.touch()
+    while not all(gate.with_suffix(f".{part}").exists() for part in range(PROCESSES)):
+        time.sleep(0.01)
 
 
 async def list_pods(server: Server, count: int, path: str) -> float:

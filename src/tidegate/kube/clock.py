@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -39,12 +40,18 @@ class SystemClock:
 
 def rfc3339(seconds: float) -> str:
     """Kubernetes' `Time`: UTC, whole seconds."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _date(int(seconds)) + "Z"
 
 
 def rfc3339_micro(seconds: float) -> str:
     """Kubernetes' `MicroTime`: UTC, microseconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    whole, micro = divmod(round(seconds * 1e6), 1_000_000)
+    return f"{_date(whole)}.{micro:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _date(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_rfc3339(text: str) -> float:

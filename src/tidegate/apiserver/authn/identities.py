@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tidegate.apiserver.requests import User
 
 AUTHENTICATED = "system:authenticated"
@@ -27,6 +29,7 @@ def account_of(name: str) -> tuple[str, str] | None:
     return (namespace, account) if found and namespace and account else None
 
 
+@lru_cache(maxsize=1024)
 def user_named(name: str, groups: tuple[str, ...] = ()) -> User:
     """A user with the groups that follow from the name alone added to `groups`."""
     account = account_of(name)

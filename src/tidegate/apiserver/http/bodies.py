@@ -59,7 +59,8 @@ def decode_json(body: bytes, context: RequestContext | None = None) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body of the request is no valid JSON: {error}") from error
-    if context is not None and context.field_validation is not FieldValidation.IGNORE:
+    checked = context is not None and context.field_validation is not FieldValidation.IGNORE
+    if context is not None and checked and not _comes_out_the_same(value, body):
         _report_duplicates(_duplicates(body), context)
     return value
 
@@ -117,6 +118,14 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 _PAIRS = json.JSONDecoder(object_pairs_hook=_Pairs)
+
+
+def _comes_out_the_same(value: Any, body: bytes) -> bool:
+    """Whether JSON is as we would write it, so that no field was there twice; most clients' is."""
+    try:
+        return orjson.dumps(value) == body.strip()
+    except orjson.JSONEncodeError:
+        return False  # nested deeper than we would write
 
 
 def _duplicates(body: bytes) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, parse_qsl
 
@@ -43,6 +42,8 @@ class Exchange:
         code: status sent, 0 before that.
         warnings: sent as `Warning` headers.
         socket: where the request asks for a WebSocket.
+        headers: names in lower case; of repeated headers, the values joined by commas.
+        query: parameters; of repeated ones, the first.
     """
 
     def __init__(
@@ -57,15 +58,8 @@ class Exchange:
         self.code = 0
         self.warnings: list[str] = []
         self.socket = socket
-
-    @cached_property
-    def headers(self) -> Mapping[str, str]:
-        """Names in lower case; of repeated headers, the values joined by commas."""
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in cast("list[tuple[bytes, bytes]]", self._scope["headers"]):
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]},{value}" if name in headers else value
-        return headers
+        self.headers: Mapping[str, str] = _headers(scope["headers"])
+        self.query: Mapping[str, str] = _query(scope["query_string"])
 
     def header_lists(self, prefix: str) -> dict[str, list[str]]:
         """The headers whose names begin with `prefix`, each with all its values."""
@@ -77,16 +71,6 @@ class Exchange:
                     value.decode("utf-8", "replace")
                 )
         return found
-
-    @cached_property
-    def query(self) -> Mapping[str, str]:
-        """Query parameters; of repeated ones, the first."""
-        raw: bytes = self._scope["query_string"]
-        query: dict[str, str] = {}
-        if raw:
-            for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
-                query.setdefault(name, value)
-        return query
 
     def query_values(self, name: str) -> list[str]:
         """All values of a query parameter that may be repeated."""
@@ -209,6 +193,22 @@ class Exchange:
     async def write(self, chunk: bytes, *, more: bool = True) -> None:
         """Send a part of the body; waits while the client is slow."""
         await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _query(raw: bytes) -> dict[str, str]:
+    query: dict[str, str] = {}
+    if raw:
+        for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
+            query.setdefault(name, value)
+    return query
 
 
 def _compress(chunks: list[bytes]) -> bytes:

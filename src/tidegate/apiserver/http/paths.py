@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tidegate.kube.errors import MethodNotAllowed
 
@@ -41,6 +42,7 @@ class ResourcePath:
     rest: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=4096)
 def parse_resource_path(path: str) -> ResourcePath | None:
     """The resource a path names; None for discovery and everything outside of resources."""
     parts = path.strip("/").split("/")

@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidegate.apiserver.http.gathering import GatheringTransport
+
 _MAX_HEADER_BYTES = 64 * 1024
 _MAX_HEADERS = 200
 # For the headers of a request to be complete, from its first byte or from the connection's start.
@@ -38,12 +40,18 @@ class ApiProtocol(HttpToolsProtocol):
 
     _subject: Subject | None = None
     _header_bytes = 0
+    _in_headers = True
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(GatheringTransport(transport, self.loop))
         self._subject = peer(transport.get_extra_info("ssl_object"))
         self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_headers:
+            self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._headers_came()
@@ -52,21 +60,22 @@ class ApiProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._header_bytes = 0
-        self._expect_headers()
+        self._in_headers = True
         scope = cast("dict[str, Any]", self.scope)
         scope["client_subject"] = self._subject
 
     def on_url(self, url: bytes) -> None:
-        self._count(url)
+        self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name, value)
+        self._count(len(name) + len(value))
         if len(self.headers) >= _MAX_HEADERS:
             self._refuse()
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._in_headers = False
         self._headers_came()
         super().on_headers_complete()
 
@@ -79,8 +88,8 @@ class ApiProtocol(HttpToolsProtocol):
             self._patience.cancel()
             self._patience = None
 
-    def _count(self, *parts: bytes) -> None:
-        self._header_bytes += sum(len(part) for part in parts)
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
         if self._header_bytes > _MAX_HEADER_BYTES:
             self._refuse()
 

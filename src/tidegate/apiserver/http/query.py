@@ -11,6 +11,7 @@ from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object
 
 _MAX_MANAGER_CHARS = 128
+_VALIDATIONS = {validation.value: validation for validation in FieldValidation}
 _TRUE = ("1", "t", "true", "True", "TRUE")
 _FALSE = ("", "0", "f", "false", "False", "FALSE")
 
@@ -51,7 +52,7 @@ def request_context(
         body: the DeleteOptions, which say `dryRun` in their own way.
     """
     validation = query.get("fieldValidation") or FieldValidation.WARN
-    if validation not in FieldValidation.__members__.values():
+    if validation not in _VALIDATIONS:
         raise BadRequest(
             f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", '
             '"Strict", "Warn"'
@@ -62,7 +63,7 @@ def request_context(
     return RequestContext(
         user=user,
         dry_run=_dry_run(query, body),
-        field_validation=FieldValidation(validation),
+        field_validation=_VALIDATIONS[validation],
         field_manager=manager or agent.partition("/")[0][:_MAX_MANAGER_CHARS],
         force=flag(query, "force"),
         warnings=warnings,
