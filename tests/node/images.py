@@ -43,3 +43,37 @@ def make_image(parent: Path, name: str = "web", *, program: str = SERVER, extra:
         f'preload = ["json", "http.server"]\n{extra}\n[[ports]]\ncontainer = 8080\nenv = "PORT"\n'
     )
     return directory
+
+
+# Says what it sees: /eval?<expression> answers with what the expression is in its process.
+SHELL = """
+import http.server, json, os, socket, subprocess, sys, time, urllib.parse
+
+def spin(seconds):
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < seconds:
+        pass
+    return time.monotonic() - began
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        kind, _, query = self.path.partition("?")
+        query = urllib.parse.unquote(query)
+        if kind == "/eval":
+            try:
+                answer = eval(query)
+            except OSError as error:
+                answer = f"{type(error).__name__}: {error.strerror}"
+        else:
+            answer = None
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""

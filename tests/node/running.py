@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import urllib.parse
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,6 +179,12 @@ def pid_of(pod: Object) -> int:
     return int(main_of(pod)["containerID"].removeprefix("process://").split("-")[0])
 
 
+def seen_by(pod: Object, path: str) -> Path:
+    """A path of the pod's view, from outside."""
+    # The machine's own links lead to the same places in every view.
+    return Path(f"/proc/{pid_of(pod)}/root{os.path.realpath(path)}")
+
+
 async def ask(pod: Object, path: str = "/") -> Any:
     """What the pod's server answers, as JSON."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(pod))
@@ -185,6 +193,11 @@ async def ask(pod: Object, path: str = "/") -> Any:
     writer.close()
     await writer.wait_closed()
     return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+async def inside(pod: Object, expression: str) -> Any:
+    """What an expression is in the process of a pod of the image SHELL."""
+    return await ask(pod, f"/eval?{urllib.parse.quote(expression)}")
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ from tests.node.running import (
     main_of,
     pid_of,
     port_of,
+    seen_by,
     stage,
     waiting_of,
 )
@@ -97,12 +98,12 @@ async def test_what_a_pod_says_of_itself_and_what_its_program_gets(theatre: Stag
     assert env["GREETING"] == "hello from green"
     assert (env["KEY"], env["WHO"], env["LABEL"], env["NODE"]) == ("sesame", "a", "web", "tidegate")
     assert (env["HOSTNAME"], env["KUBERNETES_SERVICE_PORT"]) == ("a", "6443")
-    account = Path(env["SERVICE_ACCOUNT_DIR"])
+    account = seen_by(pod, env["SERVICE_ACCOUNT_DIR"])
     assert (account / "token").read_text() == "token-of-default-default"
-    assert stat.S_IMODE((account / "token").stat().st_mode) == 0o600
+    assert stat.S_IMODE((account / "token").stat().st_mode) == 0o644
     assert (account / "ca.crt").read_text() == "authority"
     assert (account / "namespace").read_text() == "default"
-    assert Path(env["TIDEGATE_ROOT"] + "/etc/conf/COLOUR").read_text() == "green"
+    assert seen_by(pod, "/etc/conf/COLOUR").read_text() == "green"
     assert (answer["name"], Path(answer["cwd"]).name) == ("__main__", "rootfs")
     assert Path(env["HOME"]).is_dir()
     assert pod["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-spec"] == "2-4Gi"
@@ -124,6 +125,7 @@ async def test_status_of_a_pod_without_probe(theatre: Stage) -> None:
         "Initialized": "True",
         "ContainersReady": "True",
         "Ready": "True",
+        "tidegate.dev/Startup": "True",
     }
 
 

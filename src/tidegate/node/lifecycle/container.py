@@ -18,6 +18,7 @@ from tidegate.node.images.errors import ImageError
 from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.launching import Launcher
 from tidegate.node.lifecycle.pulling import ImagePull
+from tidegate.node.lifecycle.security import unenforced
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
 from tidegate.node.lifecycle.waiting import BackOff, within
@@ -150,6 +151,10 @@ class ContainerRunner:
         events = self._host.events
         events.normal(self._context.pod, "Created", f"Created container: {self._name}")
         events.normal(self._context.pod, "Started", f"Started container {self._name}")
+        missing = [*container.not_enforced, *unenforced(self._context.pod, self._spec)]
+        if missing:
+            text = f"Container {self._name} runs without: {'; '.join(missing)}"
+            events.warning(self._context.pod, "NotEnforced", text)
         probed = any(f"{kind}Probe" in self._spec for kind in ("startup", "readiness"))
         self._set(
             urgent=not probed,
@@ -213,7 +218,7 @@ class ContainerRunner:
     def _probe_of(self, kind: str, started: asyncio.Event | None = None) -> Probe:
         spec: Object = self._spec[f"{kind}Probe"]
         timing = ProbeTiming.of(spec)
-        target = self._target or self._launcher.recall(self._attempt)
+        target = self._inside()
 
         def on_change(healthy: bool) -> None:
             if kind == "readiness":
@@ -238,6 +243,13 @@ class ContainerRunner:
             on_failure=on_failure,
         )
 
+    def _inside(self) -> Target:
+        """Where probes and hooks ask the container that runs."""
+        target = self._target or self._launcher.recall(self._attempt)
+        if self._container is None:
+            return target
+        return replace(target, prefix=self._container.command_prefix(target.working_dir))
+
     async def _stop_when_unhealthy(self) -> None:
         await self._unhealthy.wait()
         self._host.events.normal(
@@ -259,7 +271,7 @@ class ContainerRunner:
         if "sleep" in hook:
             await self._host.clock.sleep(min(float(part(hook, "sleep").get("seconds") or 0), grace))
             return
-        answer = await check_of(hook, self._target, timeout=grace)()
+        answer = await check_of(hook, self._inside(), timeout=grace)()
         if not answer.success:
             self._host.events.warning(
                 self._context.pod, "FailedPreStopHook", f"PreStopHook failed: {answer.message}"
@@ -305,13 +317,13 @@ class ContainerRunner:
 
     def _set(self, *, urgent: bool, **changes: Any) -> None:
         self.view = replace(self.view, **changes)
+        if self.view.ready and not self.view.ready_at:
+            self.view = replace(self.view, ready_at=self._host.clock.time())
         self._context.changed(urgent)
 
 
 def _policy(pod: Object) -> str:
     return str(pod["spec"].get("restartPolicy") or "Always")
-        if self.view.ready and not self.view.ready_at:
-            self.view = replace(self.view, ready_at=self._host.clock.time())
 
 
 def _terminated(container: Container, ended: Exit) -> Terminated:
@@ -320,6 +332,10 @@ def _terminated(container: Container, ended: Exit) -> Terminated:
     if not ended.known:
         reason = "ContainerStatusUnknown"
         message = "The container could not be located when its end was to be recorded"
+    elif ended.out_of_memory:
+        reason = "OOMKilled"
+    elif ended.failure:
+        reason, message = "StartError", ended.failure
     return Terminated(
         exit_code=ended.code,
         signal=ended.signal,

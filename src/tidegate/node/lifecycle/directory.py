@@ -3,6 +3,7 @@
 pod.json                                which pod this is and since when it is metered
 home/, tmp/                             its HOME and TMPDIR
 serviceaccount/                         token, ca.crt, namespace
+hosts                                   its /etc/hosts
 volumes/<name>/                         the contents of its volumes
 containers/<name>/<attempt>/            one start: the runtime's records and the log
 containers/<name>/root/                 links to its volumes at their mount paths
@@ -49,8 +50,16 @@ class PodDirectory:
     def service_account(self) -> Path:
         return self.path / "serviceaccount"
 
+    @property
+    def hosts(self) -> Path:
+        return self.path / "hosts"
+
+    @property
+    def volumes(self) -> Path:
+        return self.path / "volumes"
+
     def volume(self, name: str) -> Path:
-        return self.path / "volumes" / name
+        return self.volumes / name
 
     def root(self, container: str) -> Path:
         return self.path / "containers" / container / "root"

@@ -6,12 +6,14 @@ that tell the program its ports are the node's alone, for only the node knows th
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tidegate.kube.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
+from tidegate.kube.quantities import parse_quantity
 from tidegate.node.fields import part
 from tidegate.node.images.manifest import ImagePort
 from tidegate.node.images.store import Image
@@ -19,6 +21,7 @@ from tidegate.node.lifecycle.sources import ConfigError, Sources
 from tidegate.node.lifecycle.status import POD_IP
 
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_][A-Za-z0-9_.-]*)\))")
+_DIVISORS = {"cpu": "1", "memory": "1", "ephemeral-storage": "1"}
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['([^']+)'\]$")
 
 
@@ -115,9 +118,16 @@ def base_variables(image: Image) -> dict[str, str]:
     )
 
 
-def working_directory(container: Object, image: Image) -> Path:
-    """`workingDir` inside the image's copy, or the copy itself where there is no such directory."""
-    wanted = str(container.get("workingDir") or "").lstrip("/")
+def working_directory(container: Object, image: Image, mounted: Sequence[str]) -> Path:
+    """`workingDir`: in what is mounted, else in the image's copy, else that copy itself.
+
+    Args:
+        mounted: the paths at which the container sees volumes.
+    """
+    asked = str(container.get("workingDir") or "")
+    if any(Path(asked).is_relative_to(path) for path in mounted):
+        return Path(asked)
+    wanted = asked.lstrip("/")
     inside = (image.rootfs / wanted).resolve()
     root = image.rootfs.resolve()
     return inside if inside.is_relative_to(root) and inside.is_dir() else root
@@ -187,7 +197,7 @@ async def _value(
     if "secretKeyRef" in source:
         return await _key(source["secretKeyRef"], "secret", sources)
     if "resourceFieldRef" in source:
-        return _resource(container, str(source["resourceFieldRef"]["resource"]))
+        return resource_value(container, source["resourceFieldRef"])
     raise ConfigError(f"env {entry['name']}: this valueFrom is not supported")
 
 
@@ -201,7 +211,37 @@ async def _key(reference: Object, kind: str, sources: Sources) -> str | None:
     return None if value is None else value.decode(errors="replace")
 
 
-def _resource(container: Object, path: str) -> str:
+def resource_value(container: Object, reference: Object) -> str:
+    """What the downward API gives for a `resourceFieldRef`: in units of its divisor, rounded up.
+
+    A limit that is not set is the machine's capacity.
+
+    Raises:
+        ConfigError: there is no such resource, or a quantity is none.
+    """
+    path = str(reference["resource"])
     group, _, name = path.partition(".")
-    amounts = part(part(container, "resources"), group)
-    return str(amounts.get(name, "0"))
+    if group not in ("limits", "requests") or name not in _DIVISORS:
+        raise ConfigError(f"resourceFieldRef: {path!r} is not supported")
+    resources = part(container, "resources")
+    amounts = part(resources, "limits") | part(resources, group)
+    value = amounts.get(name, _capacity(name) if group == "limits" else "0")
+    divisor = str(reference.get("divisor") or "0")
+    try:
+        unit = parse_quantity(divisor) or parse_quantity(_DIVISORS[name])
+        return str(math.ceil(parse_quantity(str(value)) / unit))
+    except ValueError as error:
+        raise ConfigError(f"resourceFieldRef {path}: {error}") from error
+
+
+def _capacity(name: str) -> str:
+    if name == "cpu":
+        return str(os.cpu_count() or 1)
+    if name == "memory":
+        return str(machine_memory())
+    return "0"
+
+
+def machine_memory() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

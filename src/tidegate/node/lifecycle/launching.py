@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tidegate.kube.objects import Object, name_of, namespace_of
+from tidegate.kube.objects import Object, namespace_of
 from tidegate.node.fields import parts
 from tidegate.node.images.store import Image
-from tidegate.node.lifecycle import environment
+from tidegate.node.lifecycle import environment, mounting
 from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.directory import write_private
+from tidegate.node.lifecycle.limits import limits_of
+from tidegate.node.lifecycle.security import identity_of
 from tidegate.node.lifecycle.sources import Sources
 from tidegate.node.probes.checks import Target
 from tidegate.node.runtime.contract import Launch
+from tidegate.node.runtime.isolation import Identity, Isolation, Mount
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Launcher:
     async def launch(self, image: Image, attempt: int) -> tuple[Launch, Target]:
         """One start. Raises ConfigError for what is missing, and ApiError."""
         context, spec, host = self.context, self.spec, self.context.host
+        identity = identity_of(context.pod, spec, own_user=os.geteuid())
+        limits = limits_of(context.pod, spec, machine_memory=environment.machine_memory())
         await context.volumes.make(context.pod)
         await context.ensure_ports(spec, image.manifest.ports)
         ports = environment.port_variables(spec, image.manifest.ports, context.placement.ports)
@@ -49,16 +56,48 @@ class Launcher:
             sources=Sources(host.client, namespace_of(context.pod)),
             node_name=host.node_name,
         )
+        directory = context.directory.attempt(self.name, attempt)
+        mounts = await asyncio.to_thread(self._make_mounts, directory, values)
         launch = Launch(
-            directory=context.directory.attempt(self.name, attempt),
+            directory=directory,
             image=image,
             argv=environment.command_line(spec, image, values),
             env=values,
-            working_dir=environment.working_directory(spec, image),
+            working_dir=environment.working_directory(
+                spec, image, [mount.target for mount in mounts] if host.runtime.mounts else []
+            ),
             title=self.name,
+            isolation=self._isolation(image, mounts, identity),
+            limits=limits,
         )
         await asyncio.to_thread(self._remember, launch)
         return launch, self._target(values, launch.working_dir)
+
+    def _make_mounts(self, attempt: Path, values: dict[str, str]) -> list[Mount]:
+        pod, directory = self.context.pod, self.context.directory
+        attempt.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mounting.make_usual_files(pod, directory, attempt)
+        own = mounting.volume_mounts(pod, self.spec, directory, values)
+        taken = {mount.target for mount in own}
+        usual = mounting.usual_mounts(pod, self.spec, directory, attempt)
+        mounts = [*own, *(mount for mount in usual if mount.target not in taken)]
+        if not self.context.host.runtime.mounts:
+            mounting.link(directory.root(self.name), mounts)
+        return mounts
+
+    def _isolation(self, image: Image, mounts: list[Mount], identity: Identity) -> Isolation:
+        context = self.context
+        private = (context.directory.home, context.directory.tmp)
+        if mounting.pod_users_differ(context.pod, os.geteuid()):
+            for path in private:
+                path.chmod(0o1777)
+        return Isolation(
+            mounts=tuple(mounts),
+            visible=(image.rootfs, image.environment, Path(sys.base_prefix), *private),
+            writable=private,
+            hostname=mounting.hostname_of(context.pod),
+            identity=identity,
+        )
 
     def recall(self, attempt: int) -> Target:
         """Where an earlier start's probes go; blocks, so call it in a thread."""
@@ -71,18 +110,17 @@ class Launcher:
 
     def _platform_variables(self) -> dict[str, str]:
         context = self.context
-        values = {
+        mounts = context.host.runtime.mounts
+        root = Path("/") if mounts else context.directory.root(self.name)
+        return {
             "HOME": str(context.directory.home),
             "TMPDIR": str(context.directory.tmp),
-            "HOSTNAME": name_of(context.pod),
+            "HOSTNAME": mounting.hostname_of(context.pod),
             "KUBERNETES_SERVICE_HOST": context.host.api_host,
             "KUBERNETES_SERVICE_PORT": str(context.host.api_port),
-            "TIDEGATE_ROOT": str(context.volumes.link(self.spec)),
+            "TIDEGATE_ROOT": str(root),
+            "SERVICE_ACCOUNT_DIR": str(root / mounting.SERVICE_ACCOUNT_PATH.lstrip("/")),
         }
-        token_dir = context.volumes.service_account_dir(context.pod, self.spec)
-        if token_dir is not None:
-            values["SERVICE_ACCOUNT_DIR"] = str(token_dir)
-        return values
 
     def _gpu_variables(self) -> dict[str, str]:
         # Always set: a pod without a GPU must not see those of others.

@@ -1,26 +1,29 @@
-"""A pod's volumes, as directories of the pod.
+"""A pod's volumes, as directories of the pod; `mounting` puts them at their paths.
 
-Processes share the machine's file system, so a volume is not at its mount path itself but at
-`$TIDEGATE_ROOT<mount path>`, a link; the service account's is also named by SERVICE_ACCOUNT_DIR.
+The pod's directory is closed to all but the platform's user, so what lies in it can have the
+permissions that the pod asks for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tidegate.kube.errors import ApiError
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
-from tidegate.node.lifecycle.directory import PodDirectory, write_private
-from tidegate.node.lifecycle.environment import field_value
+from tidegate.node.fields import part, parts
+from tidegate.node.lifecycle.directory import PodDirectory
+from tidegate.node.lifecycle.environment import field_value, resource_value
 from tidegate.node.lifecycle.host import Host
+from tidegate.node.lifecycle.payload import File, give, write_payload
 from tidegate.node.lifecycle.sources import ConfigError, Sources
 
-SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3600
+_TOKEN_RENEWED_AFTER = 0.8
+_DEFAULT_MODE = 0o644
+_REFRESHED = ("configMap", "secret", "projected", "downwardAPI")
 
 
 @dataclass(frozen=True)
@@ -29,104 +32,115 @@ class Volumes:
 
     host: Host
     directory: PodDirectory
+    _tokens: dict[tuple[str, int], tuple[str, float]] = field(
+        default_factory=dict[tuple[str, int], tuple[str, float]], init=False
+    )
 
     async def make(self, pod: Object) -> None:
-        """Bring every volume to its contents. Raises ConfigError."""
+        """Bring every volume to its contents; those that have them are left alone.
+
+        Raises:
+            ConfigError: what a volume is made of is not there.
+        """
         sources = Sources(self.host.client, namespace_of(pod))
+        await asyncio.to_thread(self._close_to_others)
         for volume in pod["spec"].get("volumes") or ():
             await self._make(pod, volume, sources)
         if mounts_token(pod):
             await self.write_service_account(pod)
 
+    def _close_to_others(self) -> None:
+        for path in (self.directory.path, self.directory.volumes):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     async def write_service_account(self, pod: Object) -> None:
-        """Write a fresh token, with the CA and the namespace. Raises ConfigError."""
-        token = await self._token(pod, TOKEN_SECONDS, "")
+        """Write a valid token, with the CA and the namespace. Raises ConfigError."""
         files = {
-            "token": token.encode(),
-            "ca.crt": await self._authority(),
-            "namespace": namespace_of(pod).encode(),
+            "token": await self._token_file(pod, TOKEN_SECONDS, ""),
+            "ca.crt": File(await self._authority()),
+            "namespace": File(namespace_of(pod).encode()),
         }
-        await asyncio.to_thread(_write_files, self.directory.service_account, files)
-
-    def service_account_dir(self, pod: Object, container: Object) -> Path | None:
-        """Where the container finds its token: a volume mounted at the usual path, or our own."""
-        for mount in container.get("volumeMounts") or ():
-            if str(mount.get("mountPath")).rstrip("/") == SERVICE_ACCOUNT_PATH:
-                return self.directory.volume(mount["name"])
-        return self.directory.service_account if mounts_token(pod) else None
-
-    def link(self, container: Object) -> Path:
-        """Make the tree of links at the mount paths; its root."""
-        root = self.directory.root(container["name"])
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for mount in container.get("volumeMounts") or ():
-            relative = str(mount["mountPath"]).strip("/")
-            place = root / relative
-            if ".." in place.parts or not relative:
-                raise ConfigError(f"volumeMounts: {mount['mountPath']!r} is no usable mount path")
-            target = self.directory.volume(mount["name"])
-            sub_path = str(mount.get("subPath") or "")
-            if ".." in Path(sub_path).parts:
-                raise ConfigError(f"volumeMounts: subPath {sub_path!r} leaves the volume")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                place.unlink()
-            place.symlink_to(target / sub_path if sub_path else target)
-        return root
+        await self._write(pod, self.directory.service_account, files)
 
     async def _make(self, pod: Object, volume: Object, sources: Sources) -> None:
         path = self.directory.volume(volume["name"])
         if "emptyDir" in volume:
-            await asyncio.to_thread(path.mkdir, 0o700, True, True)
+            await asyncio.to_thread(_make_empty, path, fs_group(pod))
         elif "hostPath" in volume:
             await asyncio.to_thread(_link_host_path, path, Path(volume["hostPath"]["path"]))
         else:
-            files = await self._files(pod, volume, sources)
-            await asyncio.to_thread(_write_files, path, files)
+            await self._write(pod, path, await self._files(pod, volume, sources))
 
-    async def _files(self, pod: Object, volume: Object, sources: Sources) -> Mapping[str, bytes]:
+    async def _write(self, pod: Object, path: Path, files: Mapping[str, File]) -> None:
+        await asyncio.to_thread(write_payload, path, files, group=fs_group(pod))
+
+    async def _files(self, pod: Object, volume: Object, sources: Sources) -> Mapping[str, File]:
         if "projected" in volume:
-            files: dict[str, bytes] = {}
+            mode = _mode(volume["projected"], _DEFAULT_MODE)
+            files: dict[str, File] = {}
             for source in volume["projected"].get("sources") or ():
-                files.update(await self._projection(pod, source, sources))
+                files.update(await self._projection(pod, source, sources, mode))
             return files
-        if "configMap" in volume or "secret" in volume or "downwardAPI" in volume:
-            return await self._projection(pod, volume, sources)
+        for kind in ("configMap", "secret", "downwardAPI"):
+            if kind in volume:
+                mode = _mode(volume[kind], _DEFAULT_MODE)
+                return await self._projection(pod, volume, sources, mode)
         kinds = ", ".join(key for key in volume if key != "name")
         raise ConfigError(
             f"volume {volume['name']}: {kinds or 'without a source'} is not supported on this node"
         )
 
     async def _projection(
-        self, pod: Object, source: Object, sources: Sources
-    ) -> Mapping[str, bytes]:
+        self, pod: Object, source: Object, sources: Sources, mode: int
+    ) -> Mapping[str, File]:
         if "configMap" in source:
             part = source["configMap"]
             optional = bool(part.get("optional"))
-            return _items(part, await sources.config_map(part["name"], optional=optional))
+            return _items(part, await sources.config_map(part["name"], optional=optional), mode)
         if "secret" in source:
             part = source["secret"]
             name = part.get("secretName") or part["name"]
             optional = bool(part.get("optional"))
-            return _items(part, await sources.secret(name, optional=optional))
+            return _items(part, await sources.secret(name, optional=optional), mode)
         if "downwardAPI" in source:
             return {
-                _safe(item["path"]): field_value(
-                    pod, item["fieldRef"]["fieldPath"], self.host.node_name
-                ).encode()
+                _safe(item["path"]): File(self._downward(pod, item), _mode(item, mode, "mode"))
                 for item in source["downwardAPI"].get("items") or ()
-                if "fieldRef" in item
             }
         if "serviceAccountToken" in source:
             part = source["serviceAccountToken"]
             seconds = int(part.get("expirationSeconds") or TOKEN_SECONDS)
-            token = await self._token(pod, seconds, str(part.get("audience") or ""))
-            return {_safe(part["path"]): token.encode()}
+            token = await self._token_file(pod, seconds, str(part.get("audience") or ""), mode)
+            return {_safe(part["path"]): token}
         raise ConfigError(f"projected volume: {', '.join(source)} is not supported on this node")
 
+    def _downward(self, pod: Object, item: Object) -> bytes:
+        if "fieldRef" in item:
+            path = str(item["fieldRef"]["fieldPath"])
+            return field_value(pod, path, self.host.node_name).encode()
+        reference = item["resourceFieldRef"]
+        name = str(reference.get("containerName") or "")
+        for container in pod["spec"]["containers"]:
+            if container["name"] == name:
+                return resource_value(container, reference).encode()
+        raise ConfigError(f"downwardAPI: there is no container {name!r}")
+
+    async def _token_file(
+        self, pod: Object, seconds: int, audience: str, mode: int = _DEFAULT_MODE
+    ) -> File:
+        # As kubelet: with one user for all containers the token is his alone.
+        user = common_user(pod)
+        if user is not None or fs_group(pod) is not None:
+            mode = 0o600
+        return File((await self._token(pod, seconds, audience)).encode(), mode, user)
+
     async def _token(self, pod: Object, seconds: int, audience: str) -> str:
+        now = self.host.clock.monotonic()
+        known = self._tokens.get((audience, seconds))
+        if known is not None and now < known[1]:
+            return known[0]
         try:
-            return await self.host.tokens.token(
+            token = await self.host.tokens.token(
                 namespace=namespace_of(pod),
                 service_account=str(pod["spec"].get("serviceAccountName") or "default"),
                 pod_name=name_of(pod),
@@ -136,6 +150,8 @@ class Volumes:
             )
         except ApiError as error:
             raise ConfigError(f"failed to fetch token: {error}") from error
+        self._tokens[audience, seconds] = (token, now + seconds * _TOKEN_RENEWED_AFTER)
+        return token
 
     async def _authority(self) -> bytes:
         try:
@@ -149,31 +165,55 @@ def mounts_token(pod: Object) -> bool:
     return pod["spec"].get("automountServiceAccountToken") is not False
 
 
-def _items(part: Object, contents: Mapping[str, bytes]) -> Mapping[str, bytes]:
+def is_refreshed(pod: Object) -> bool:
+    """Whether what the pod's volumes hold can change while it runs."""
+    volumes = parts(pod["spec"], "volumes")
+    return mounts_token(pod) or any(kind in volume for volume in volumes for kind in _REFRESHED)
+
+
+def fs_group(pod: Object) -> int | None:
+    """The group that owns the pod's volumes, if it asks for one."""
+    return part(pod["spec"], "securityContext").get("fsGroup")
+
+
+def common_user(pod: Object) -> int | None:
+    """The user that all containers run as, if the pod names one and the same for all."""
+    of_pod = part(pod["spec"], "securityContext").get("runAsUser")
+    containers = (*parts(pod["spec"], "initContainers"), *parts(pod["spec"], "containers"))
+    users = {part(item, "securityContext").get("runAsUser", of_pod) for item in containers}
+    return users.pop() if len(users) == 1 else None
+
+
+def _items(part: Object, contents: Mapping[str, bytes], mode: int) -> Mapping[str, File]:
     items = part.get("items")
     if not items:
-        return contents
-    chosen: dict[str, bytes] = {}
+        return {key: File(content, mode) for key, content in contents.items()}
+    chosen: dict[str, File] = {}
     for item in items:
         if item["key"] in contents:
-            chosen[_safe(item["path"])] = contents[item["key"]]
+            own_mode = _mode(item, mode, "mode")
+            chosen[_safe(item["path"])] = File(contents[item["key"]], own_mode)
         elif not part.get("optional"):
             raise ConfigError(f"references non-existent key: {item['key']}")
     return chosen
 
 
+def _mode(source: Object, default: int, key: str = "defaultMode") -> int:
+    mode = source.get(key)
+    return default if mode is None else int(mode)
+
+
 def _safe(path: str) -> str:
-    if path.startswith("/") or ".." in Path(path).parts:
+    if path.startswith(("/", "..")) or ".." in Path(path).parts:
         raise ConfigError(f"the path {path!r} leaves its volume")
     return path
 
 
-def _write_files(directory: Path, files: Mapping[str, bytes]) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, content in files.items():
-        path = directory / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, content)
+def _make_empty(path: Path, group: int | None) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    give(path, user=None, group=group)
+    # Any user of the pod's containers may use it.
+    path.chmod(0o777 if group is None else 0o2777)
 
 
 def _link_host_path(link: Path, target: Path) -> None:

@@ -22,7 +22,7 @@ from tidegate.node.lifecycle.placement import Placement
 from tidegate.node.lifecycle.reporter import StatusReporter
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.status import pod_status, unschedulable_status
-from tidegate.node.lifecycle.volumes import TOKEN_SECONDS, mounts_token
+from tidegate.node.lifecycle.volumes import is_refreshed
 from tidegate.node.meter import Meter
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ STARTED_ANNOTATION = "tidegate.dev/started-at"
 _DEFAULT_GRACE = 30.0
 _VANISHED_GRACE = 2.0
 _RETRY_SECONDS = 2.0
+
+# kubelet's takes up to a minute.
+_REFRESH_SECONDS = 10.0
 
 # Between the binding and the directory lies less.
 _RESTATE_SECONDS = 5.0
@@ -56,10 +59,10 @@ class PodWorker:
         self._deleting = asyncio.Event()
         self._vanished = False
         self._terminating = False
+        self._scheduled = 0.0
         self._started = 0.0
         self.interrupted = False
         self._init: list[ContainerRunner] = []
-        self._scheduled = 0.0
         self._containers: list[ContainerRunner] = []
         self._reporter: StatusReporter | None = None
         self.update(pod)
@@ -102,7 +105,7 @@ class PodWorker:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(reporter.run()),
-                group.create_task(self._renew_tokens(self._context)),
+                group.create_task(self._refresh_volumes(self._context)),
             ]
             await self._unless_deleted(self._run_containers())
             if not self._deleting.is_set():
@@ -137,10 +140,10 @@ class PodWorker:
         except BaseException:
             self._host.placer.release(placement)
             raise
+        self._scheduled = self._host.clock.time()
         self._placement = placement
         self._pod = bound
         self._host.events.normal(
-        self._scheduled = self._host.clock.time()
             bound,
             "Scheduled",
             f"Successfully assigned {namespace_of(bound)}/{name_of(bound)} to"
@@ -229,15 +232,16 @@ class PodWorker:
         self._release()
         await self._deleting.wait()
 
-    async def _renew_tokens(self, context: PodContext) -> None:
-        if not mounts_token(context.pod):
+    async def _refresh_volumes(self, context: PodContext) -> None:
+        """Follow what the volumes are made of; what has gone leaves the files as they were."""
+        if not is_refreshed(context.pod):
             return
         while True:
-            await self._host.clock.sleep(TOKEN_SECONDS * 0.8)
+            await self._host.clock.sleep(_REFRESH_SECONDS)
             try:
                 await context.volumes.make(context.pod)
             except (ConfigError, ApiError) as error:
-                logger.warning("volumes of pod %s: %s", name_of(context.pod), error)
+                logger.debug("volumes of pod %s: %s", name_of(context.pod), error)
 
     # End
 
@@ -312,11 +316,11 @@ class PodWorker:
             self._read(),
             [runner.view for runner in self._init],
             [runner.view for runner in self._containers],
+            scheduled=self._scheduled,
             started=self._started,
             terminating=self._terminating,
             now=self._host.clock.time(),
         )
-            scheduled=self._scheduled,
 
     async def _unless_deleted(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do `work`, but stop when the pod is to end; whether it was done."""

@@ -32,12 +32,14 @@ class Target:
         ports: container port -> real port.
         port_names: the container's named ports -> container port.
         env, working_dir: where commands run.
+        prefix: what makes a command run inside the container.
     """
 
     ports: Mapping[int, int]
     port_names: Mapping[str, int]
     env: Mapping[str, str]
     working_dir: Path
+    prefix: tuple[str, ...] = ()
 
     def real_port(self, port: int | str) -> int:
         """The port to connect to for a probe's `port`."""
@@ -122,11 +124,12 @@ async def run_command(command: Sequence[str], target: Target) -> Answer:
     if not command:
         return Answer(False, "the command is empty")
     process = await asyncio.create_subprocess_exec(
+        *target.prefix,
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        cwd=target.working_dir,
+        cwd=None if target.prefix else target.working_dir,
         env=dict(target.env),
         start_new_session=True,
     )

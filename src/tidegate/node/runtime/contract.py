@@ -101,6 +101,11 @@ class Container(Protocol):
 class Runtime(Protocol):
     """Runs containers. They outlive the control plane; `adopt` finds them again."""
 
+    @property
+    def mounts(self) -> bool:
+        """Whether containers see their mounts; known once an image has been prepared."""
+        ...
+
     async def prepare(self, image: Image) -> None:
         """Make the next start of `image` quick. Raises ImageError."""
         ...

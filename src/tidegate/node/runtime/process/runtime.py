@@ -148,6 +148,12 @@ class ProcessRuntime:
         self._running: dict[Path, ProcessContainer] = {}
         self._changed = asyncio.Event()
         self._closing = False
+        self._ability = ""
+
+    @property
+    def mounts(self) -> bool:
+        """Whether templates can give containers a view of their own."""
+        return self._ability != ""
 
     async def prepare(self, image: Image) -> None:
         """Have the template of `image` running."""
@@ -287,6 +293,7 @@ class ProcessRuntime:
                     warm = await self._templates.start(name, self._images[name])
                 await self._reattach(warm)
                 self._warm[name] = warm
+            self._ability = warm.ability
             self._warm.move_to_end(name)
         self._changed.set()
         return warm
