@@ -56,6 +56,24 @@ def test_pods_already_going_are_not_paid_for_twice():
     assert plan(3, 3, pods, {}) == Plan()
 
 
+def test_a_pod_that_the_scale_has_been_lowered_by_does_not_come_back():
+    # The ReplicaSet deletes one of the two any moment: it must be the one that is marked.
+    pods = _pods(2)
+    pods[0] = replace(pods[0], draining=True, drained=True)
+    assert plan(2, 1, pods, {}) == Plan(replicas=2)
+    # Of two such pods one may come back where only one is to go.
+    pods = _pods(3, draining=True, drained=True)
+    assert plan(3, 2, pods, {}) == Plan(replicas=3, undrain=("p0", "p1"))
+
+
+def test_no_empty_pod_comes_back_while_a_lower_scale_may_still_take_effect():
+    pods = _pods(3)
+    pods[1] = replace(pods[1], draining=True, drained=True)
+    pods[2] = replace(pods[2], draining=True)
+    assert plan(3, 3, pods, {}, is_settled=False) == Plan(undrain=("p2",))
+    assert plan(3, 3, pods, {}) == Plan(undrain=("p2", "p1"))
+
+
 def test_replicas_that_are_not_there_yet_need_no_drain():
     assert plan(2, 5, _pods(2), {}) == Plan(replicas=2)
     assert plan(1, 5, _pods(2), {}) == Plan(replicas=2, drain=("p1",))
@@ -64,6 +82,16 @@ def test_replicas_that_are_not_there_yet_need_no_drain():
 def test_pods_that_do_not_serve_go_before_any_that_do():
     pods = [PodView("idle", ready=True, created=9), PodView("loading", ready=False, created=1)]
     assert choose(pods, 1, {}) == ("loading",)
+
+
+def test_idle_pods_with_sessions_go_after_those_without_and_the_stalest_first():
+    pods = _pods(4)
+    pods[3] = replace(pods[3], sessions_until=900.0)
+    pods[2] = replace(pods[2], sessions_until=800.0)
+
+    assert choose(pods, 3, {}) == ("p1", "p0", "p2")
+    # A request in flight is worth more than a session that may come back.
+    assert choose(pods, 3, {"p0": 1}) == ("p1", "p2", "p3")
 
 
 def test_of_busy_pods_the_least_busy_drains():
@@ -84,16 +112,6 @@ def worlds(draw):
     size = draw(st.integers(0, 12))
     pods = []
     for i in range(size):
-def test_idle_pods_with_sessions_go_after_those_without_and_the_stalest_first():
-    pods = _pods(4)
-    pods[3] = replace(pods[3], sessions_until=900.0)
-    pods[2] = replace(pods[2], sessions_until=800.0)
-
-    assert choose(pods, 3, {}) == ("p1", "p0", "p2")
-    # A request in flight is worth more than a session that may come back.
-    assert choose(pods, 3, {"p0": 1}) == ("p1", "p2", "p3")
-
-
         draining = draw(st.booleans())
         pods.append(
             PodView(

@@ -33,6 +33,7 @@ from tidegate.autoscaling.views import (
     UNMARK,
     gives_up_at,
     is_replica,
+    is_settled,
     pod_view,
     replicas_of,
     revision_index,
@@ -230,7 +231,13 @@ class Scaler:
         in_flight = {load.name: load.in_flight for load in snapshot.pods} if snapshot else {}
         sessions = _fresh_sessions(snapshot, now)
         views = [pod_view(pod, sessions_until=sessions.get(name_of(pod), 0.0)) for pod in pods]
-        step = plan(decision.desired, replicas_of(deployment), views, in_flight)
+        step = plan(
+            decision.desired,
+            replicas_of(deployment),
+            views,
+            in_flight,
+            is_settled=is_settled(deployment),
+        )
         await self._apply(step, deployment, {name_of(pod): pod for pod in pods})
         # The Deployment may still be shown as it was: what was decided last is known for certain.
         was_zero = tracked.scale is None or tracked.scale.desired == 0
@@ -283,11 +290,12 @@ class Scaler:
         )
         metadata: dict[str, Any] = deployment["metadata"]
         version = scale["metadata"]["resourceVersion"]
+        generation = int(metadata.get("generation") or 0) + 1
         self._known_deployments.wrote(
             deployment,
             {
                 **deployment,
-                "metadata": {**metadata, "resourceVersion": version},
+                "metadata": {**metadata, "resourceVersion": version, "generation": generation},
                 "spec": {**deployment["spec"], "replicas": replicas},
             },
         )

@@ -61,6 +61,14 @@ def replicas_of(deployment: Object) -> int:
     return 1 if replicas is None else int(replicas)
 
 
+def is_settled(deployment: Object) -> bool:
+    """Whether there are as many pods as the Deployment was last told."""
+    status = status_of(deployment)
+    seen = int(status.get("observedGeneration") or 0)
+    told = int(deployment["metadata"].get("generation") or 0)
+    return seen >= told and int(status.get("replicas") or 0) == replicas_of(deployment)
+
+
 def gives_up_at(pod_autoscaler: Object, deployment: Object) -> float:
     """Epoch seconds until which a revision may try to reach its initial scale."""
     progress = deployment["spec"].get("progressDeadlineSeconds") or _DEFAULT_PROGRESS_SECONDS

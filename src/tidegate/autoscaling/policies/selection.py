@@ -2,7 +2,8 @@
 
 A pod is never deleted while it may hold a request. It is marked first; the gateway then sends it
 nothing more and says when it is empty; only then does the Deployment shrink by it. Demand that
-returns meanwhile takes marked pods back before it creates new ones.
+returns meanwhile takes marked pods back before it creates new ones, but none that the Deployment
+has shrunk by: without its mark the ReplicaSet would delete another, one that works.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ class PodView:
         draining: whether it was marked to go.
         drained: whether it is marked and nothing can be in flight there.
         created: epoch seconds.
-    """
         sessions_until: when the last session that would come back to it ends, 0 without any.
+    """
 
     name: str
     ready: bool
     draining: bool = False
     drained: bool = False
     created: float = 0.0
-
     sessions_until: float = 0.0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -50,7 +51,14 @@ class Plan:
     condemn: tuple[str, ...] = ()
 
 
-def plan(desired: int, present: int, pods: Sequence[PodView], in_flight: Mapping[str, int]) -> Plan:
+def plan(
+    desired: int,
+    present: int,
+    pods: Sequence[PodView],
+    in_flight: Mapping[str, int],
+    *,
+    is_settled: bool = True,
+) -> Plan:
     """The next step from `present` replicas to `desired`.
 
     Args:
@@ -58,6 +66,8 @@ def plan(desired: int, present: int, pods: Sequence[PodView], in_flight: Mapping
         present: the Deployment's `spec.replicas`.
         pods: the active pods as last seen; replicas that are not there yet are missing from it.
         in_flight: requests per pod as last reported; a pod without a report holds none.
+        is_settled: whether the Deployment has brought about what was last written to it. While it
+            has not, it may still delete as many pods as are empty.
     """
     draining = [pod for pod in pods if pod.draining]
     staying = [pod for pod in pods if not pod.draining]
@@ -67,7 +77,10 @@ def plan(desired: int, present: int, pods: Sequence[PodView], in_flight: Mapping
     undrain: tuple[str, ...] = ()
     count = len(staying) + missing
     if desired > count:
-        undrain = take_back(draining, desired - count)
+        going = max(0, len(pods) - present)
+        if not is_settled:
+            going = max(going, sum(pod.drained for pod in draining))
+        undrain = take_back(draining, min(desired - count, max(0, len(draining) - going)))
         draining = [pod for pod in draining if pod.name not in undrain]
         count = max(count + len(undrain), desired)
     elif desired < count:
