@@ -87,7 +87,10 @@ class Running:
 def started(
     *flags: str, env: dict[str, str] | None = None, patience: float = 60
 ) -> Iterator[Running]:
-    """A server on a free port of the loopback, up within `patience` seconds, ended at the end."""
+    """A server on a free port of the loopback, up within `patience` seconds, ended at the end.
+
+    The port is told by the environment; `{port}` in a flag stands for it too.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -99,7 +102,7 @@ def started(
             "--api",
             "--loglevel",
             "warning",
-            *flags,
+            *(flag.format(port=port) for flag in flags),
         ],
         cwd=IMAGE,
         env={**os.environ, "HOSTNAME": POD, "PORT": str(port), **(env or {})},

@@ -106,6 +106,43 @@ def test_sigterm_drops_what_does_not_fit_the_grace() -> None:
         assert answers[0].headers["Retry-After"] == "1"
 
 
+def test_sigterm_waits_for_no_connection_that_says_nothing() -> None:
+    """One idle, one in the middle of its body, one that never reads its answer."""
+    with started("--grace", "1") as running:
+        client = running.client
+        address = tuple(client.url.removeprefix("http://").split(":"))
+        idle = socket.create_connection(address)
+        half = socket.create_connection(address)
+        half.sendall(b"POST /sdapi/v1/txt2img HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")
+        deaf = open_request(client, "/generate", {"prompt": "cat", "n_iter": 60, **LONG})
+        running.until_sampling(2)
+        assert running.terminate(within=30) == 0
+        for connection in (idle, half, deaf):
+            connection.close()
+
+
+def test_sigterm_ends_a_stream_of_progress_with_its_reason() -> None:
+    with started("--grace", "0.5") as running:
+        fields = {"prompt": "cat", "n_iter": 60, **LONG}
+        with running.client.http.stream("POST", "/generate", json=fields) as answer:
+            lines = answer.iter_lines()
+            assert json.loads(next(lines))["type"] == "waiting"
+            running.until_sampling(2)
+            running.process.send_signal(signal.SIGTERM)
+            last = [json.loads(line) for line in lines][-1]
+        assert last["type"] == "error"
+        assert running.process.wait(30) == 0
+
+
+def test_the_command_of_the_service_starts_it(server: Running) -> None:
+    """As the manifest's pod runs it, the port by its flag; on the loopback by LISTEN_HOST."""
+    flags = ["--listen", "--skip-torch-cuda-test", "--api", "--port", "{port}"]
+    with started(*flags, env={"LISTEN_HOST": "127.0.0.1", "PORT": "9"}) as running:
+        picture = running.client.txt2img("cat", seed=4, steps=2)["images"]
+    # Another process draws the same.
+    assert server.client.txt2img("cat", seed=4, steps=2)["images"] == picture
+
+
 def test_sigint_ends_an_idle_server_at_once() -> None:
     with started() as running:
         running.process.send_signal(signal.SIGINT)
