@@ -1,4 +1,4 @@
-"""The start and a picture take no more of a core than promised; `make bench-tiny` tells how much."""
+"""Start and picture take no more of a core than promised; `make bench-tiny` tells how much."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-from tiny_pace import PICTURE_GOAL, measured  # noqa: E402
+from tiny_pace import PICTURE_GOAL, measured
 
 
 def test_the_server_is_up_and_draws_within_its_share_of_a_core() -> None:
