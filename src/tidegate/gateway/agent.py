@@ -223,7 +223,7 @@ class Agent:
                 group.create_task(self._follow_orphans())
                 group.create_task(self._renew_certificates())
         finally:
-            self._plane.close()
+            self._plane.let_go()
 
     async def _supervise(self) -> None:
         while True:
@@ -314,9 +314,22 @@ class Agent:
             del self._users[revision]
 
     def _apply_revision(self, key: Key) -> None:
-        obj = self._revisions.get(key.name, key.namespace)
-        if obj is not None and key in self._users:
+        if key not in self._users:
+            return
+        obj = self._revision(key)
+        if obj is not None:
             self._place(key, obj)
+        else:
+            self._dismiss(key)
+
+    def _revision(self, key: Key) -> Object | None:
+        obj = self._revisions.get(key.name, key.namespace)
+        return None if obj is None or is_deleting(obj) else obj
+
+    def _dismiss(self, key: Key) -> None:
+        """Answer what waits for a revision that is gone; what its pods work on goes on."""
+        self._plane.clear(key)
+        self._plane.close(key)
 
     def _place(self, key: Key, obj: Object) -> None:
         revision = reading.revision_of(
@@ -347,12 +360,12 @@ class Agent:
         if slot is None:
             return
         self._unused.add(key)
-        obj = self._revisions.get(key.name, key.namespace)
+        obj = self._revision(key)
         if obj is not None and await self._plane.requests_at(slot):
             self._place(key, obj)
             self._reap.set()
             return
-        self._plane.clear(key)
+        self._dismiss(key)
         await self._plane.flush()
         if await self._plane.release(key):
             self._unused.discard(key)

@@ -52,6 +52,7 @@ class DataPlane:
         self._free_stages: list[str] = []
         self._leaving: dict[tuple[str, str], None] = {}
         self._pending: list[str] = []
+        self._closed: set[str] = set()
         self.is_stale = False
         # Ports whose pods may still work for the HAProxy before this one.
         self.orphaned: frozenset[int] = frozenset()
@@ -110,7 +111,8 @@ class DataPlane:
     def _reset(self, found: dict[str, dict[str, ServerState]]) -> None:
         self.servers = found
         self.is_stale = False
-        self._pending, self._leaving, self._stage_of = [], {}, {}
+        self._leaving, self._stage_of = {}, {}
+        self._pending, self._closed = ["open park all"], set()
         self._free_stages = [
             stage for stage in reversed(self.config.stages) if not found.get(stage)
         ]
@@ -151,7 +153,13 @@ class DataPlane:
             verb = "set" if slot in self._revisions else "add"
             self._pending.append(f"{verb} map {self.paths.revisions_map} {slot} {text}")
             self._revisions[slot] = text
+        self._open(slot)
         return slot
+
+    def _open(self, slot: str) -> None:
+        if slot in self._closed:
+            self._pending.append(f"open park {slot}")
+            self._closed.discard(slot)
 
     def set_servers(self, revision: Revision, wanted: Mapping[str, PodServer]) -> list[str]:
         """Make the pods of the revision these; returns those for which there is no stage left."""
@@ -184,6 +192,17 @@ class DataPlane:
             # Without a pod wanted, limits do not matter to either plan.
             nothing = Revision(revision, int(slot in self.config.limited), 0, 0)
             self.set_servers(nothing, {})
+
+    def close(self, revision: Key) -> None:
+        """Answer what waits for a revision that has no pods left, and whatever still comes.
+
+        What is queued in the slot moves to the park when HAProxy looks at the queue again, which
+        it does when a server's maxconn is set, if only to what it was.
+        """
+        slot = self.slots.of(revision)
+        if slot is not None and slot not in self._closed:
+            self._pending += [f"close park {slot}", f"set maxconn server {slot}/park 1000000"]
+            self._closed.add(slot)
 
     async def flush(self) -> None:
         """Send HAProxy what has been decided since the last time, in that order.
@@ -220,6 +239,7 @@ class DataPlane:
         if slot in self._revisions:
             self._pending.append(f"del map {self.paths.revisions_map} {slot}")
             del self._revisions[slot]
+        self._open(slot)
         self.slots.release(revision)
         return True
 
@@ -306,7 +326,7 @@ class DataPlane:
         """End HAProxy."""
         await self.process.stop()
 
-    def close(self) -> None:
+    def let_go(self) -> None:
         """Let go of HAProxy, which runs on."""
         self.process.release()
 

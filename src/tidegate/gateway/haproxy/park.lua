@@ -10,6 +10,7 @@ local TICK_MS = 250
 local COALESCE_MS = 2
 local PATIENCE_SECONDS = 0.02
 local slots = {}
+local closed = {}
 local notices = core.queue()
 
 local function seconds_since(start)
@@ -80,6 +81,10 @@ local function park(txn)
     txn:set_var("txn.released", "up")
     return
   end
+  if closed[slot] then
+    txn:set_var("txn.refused", "gone")
+    return
+  end
   local held = waiters_of(slot)
   if held.last >= max_held and count(held) >= max_held then
     txn:set_var("txn.refused", "full")
@@ -100,6 +105,16 @@ local function park(txn)
   txn:set_var("txn.held_since", string.format("%d.%06d", waiter.since.sec, waiter.since.usec))
   txn:set_var("txn.held_ms", math.floor(seconds * 1000 + 0.5))
   txn:set_var("txn.released", "up")
+end
+
+local function close(slot)
+  closed[slot] = true
+  local held = slots[slot]
+  if held == nil then return end
+  slots[slot] = nil
+  for place = 1, held.last do
+    if is_waiting(held, place) then held.waiters[place].queue:push("gone") end
+  end
 end
 
 local function expire(held)
@@ -160,6 +175,16 @@ core.register_cli({ "show", "park" }, "show park: the time, and requests held pe
   local lines = { string.format("now %d.%06d\n", now.sec, now.usec) }
   for slot, held in pairs(slots) do lines[#lines + 1] = slot .. " " .. count(held) .. "\n" end
   applet:send(table.concat(lines))
+end)
+
+core.register_cli({ "close", "park" }, "close park <slot>: hold nothing there any more", function(applet, _, _, slot)
+  if slot ~= nil then close(slot) end
+  applet:send("")
+end)
+
+core.register_cli({ "open", "park" }, "open park <slot>|all: hold what finds no pod", function(applet, _, _, slot)
+  if slot == "all" then closed = {} elseif slot ~= nil then closed[slot] = nil end
+  applet:send("")
 end)
 
 core.register_cli({ "wake", "park" }, "wake park <slot>: let the held ones go on", function(applet, _, _, slot)
