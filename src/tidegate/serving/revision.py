@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tidegate.apis import autoscaling, serving
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
+from tidegate.kube.errors import BadRequest, Forbidden, Invalid
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -33,6 +34,9 @@ from tidegate.serving.revision_status import (
 )
 
 _DEPENDANTS = (RESOURCES_AVAILABLE, CONTAINER_HEALTHY)
+_FAILED_CREATE = "FailedCreate"
+# What was refused, for want of a right or a quota say, has no event when it would be granted.
+_RETRY_SECONDS = 30.0
 
 
 def revision_index(pod: Object) -> list[str]:
@@ -78,10 +82,10 @@ class RevisionReconciler:
         for revision in self._revisions.items():
             controller.queue.add(key_of(revision))
 
-    async def reconcile(self, key: Key) -> None:
+    async def reconcile(self, key: Key) -> float | None:
         revision = self._revisions.get(key.name, key.namespace)
         if revision is None or is_deleting(revision):
-            return
+            return None
         pods = tuple(
             pod
             for pod in self._pods.by_index("revision", str(key_of(revision)))
@@ -97,6 +101,8 @@ class RevisionReconciler:
         status["conditions"] = conditions(revision, found, dependants=_DEPENDANTS, now=now)
         status["observedGeneration"] = revision["metadata"].get("generation", 0)
         await write_status(self._client, serving.REVISIONS, revision, status)
+        refused = found[RESOURCES_AVAILABLE].reason == _FAILED_CREATE
+        return _RETRY_SECONDS if refused else None
 
     async def _observe(
         self, revision: Object, pods: tuple[Object, ...], status: Object
@@ -112,11 +118,10 @@ class RevisionReconciler:
             for service in make_services(revision):
                 await self._service_children.ensure_covers(revision, service)
         except NotOwnedError as error:
-            return {
-                RESOURCES_AVAILABLE: false("NotOwned", str(error)),
-                CONTAINER_HEALTHY: unknown("Deploying"),
-                ACTIVE: unknown("Deploying"),
-            }
+            return _without_children("NotOwned", str(error))
+        except (BadRequest, Invalid, Forbidden) as error:
+            # What Knative admits and Kubernetes does not, or a right or quota that is missing.
+            return _without_children(_FAILED_CREATE, str(error))
         for name in ("actualReplicas", "desiredReplicas"):
             status.pop(name, None)
         status.update(replica_counts(pod_autoscaler))
@@ -138,3 +143,11 @@ class RevisionReconciler:
             # An annotation put on a living Revision must not restart its pods.
             desired["spec"]["template"]["metadata"] = live["spec"]["template"]["metadata"]
         return desired
+
+
+def _without_children(reason: str, message: str) -> dict[str, Verdict]:
+    return {
+        RESOURCES_AVAILABLE: false(reason, message),
+        CONTAINER_HEALTHY: unknown("Deploying"),
+        ACTIVE: unknown("Deploying"),
+    }
