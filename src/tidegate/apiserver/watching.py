@@ -82,8 +82,11 @@ class Watch:
 
     def _seen(self, batch: list[Event]) -> list[Event]:
         wanted = self._wanted
-        if wanted.namespace is None and wanted.matches is None:
-            return batch
+        if wanted.matches is None:
+            namespace = wanted.namespace
+            if namespace is None:
+                return batch
+            return [event for event in batch if event.stored.sort_key[0] == namespace]
         return [event for raw in batch if (event := _filtered(raw, wanted)) is not None]
 
     def _bookmark(self, version: int, annotations: dict[str, str]) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 
@@ -13,6 +14,7 @@ from websockets.typing import Subprotocol
 from tests.apiserver.http.conftest import Face
 
 PODS = "/api/v1/namespaces/default/pods"
+MAPS = "/api/v1/namespaces/default/configmaps"
 V5 = "v5.channel.k8s.io"
 
 
@@ -59,11 +61,11 @@ async def test_a_pod_without_a_node_cannot_be_reached(face: Face) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api", PODS, f"{PODS}/p/log", f"{PODS}/p"])
-async def test_only_exec_and_port_forward_are_websockets(face: Face, path: str) -> None:
+async def test_other_requests_are_no_websockets(face: Face, path: str) -> None:
     await pod(face)
     status = await refusal(face, path, protocol="")
     assert status["code"] == 400
-    assert "exec and port-forward only" in status["message"]
+    assert "watches, exec and port-forward only" in status["message"]
 
 
 async def test_a_command_is_required(face: Face) -> None:
@@ -79,3 +81,83 @@ async def test_other_upgrades_are_refused(face: Face, subresource: str) -> None:
     answer = await face.http().post(f"{PODS}/p/{subresource}", headers=headers)
     assert answer.status_code == 400
     assert "served over WebSockets" in answer.json()["message"]
+
+
+def watching(face: Face, query: str, *, certificate: bool = True, protocols: tuple = ()):
+    """A watch of ConfigMaps over a WebSocket."""
+    pki = face.directory / "pki"
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    if certificate:
+        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+    url = face.server.url.replace("https", "wss") + f"{MAPS}?watch=1&{query}"
+    offered = [Subprotocol(name) for name in protocols] or None
+    return connect(url, ssl=context, subprotocols=offered, proxy=None)
+
+
+async def config_map(face: Face, name: str) -> str:
+    """Make one; returns its resourceVersion."""
+    made = await face.http().post(MAPS, json={"metadata": {"name": name}})
+    assert made.status_code == 201, made.text
+    return made.json()["metadata"]["resourceVersion"]
+
+
+async def test_a_watch_over_a_websocket_has_an_event_in_each_message(face: Face) -> None:
+    version = await config_map(face, "before")
+    async with watching(face, f"resourceVersion={version}") as socket:
+        await config_map(face, "a")
+        await config_map(face, "b")
+        await face.http().delete(f"{MAPS}/a")
+        events = [json.loads(await socket.recv(decode=True)) for _ in range(3)]
+    seen = [(event["type"], event["object"]["metadata"]["name"]) for event in events]
+    assert seen == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a")]
+
+
+async def test_a_watch_over_a_websocket_ends_when_its_time_is_over(face: Face) -> None:
+    async with watching(face, "timeoutSeconds=1&resourceVersion=0") as socket:
+        messages = [message async for message in socket]
+    assert all(json.loads(message)["type"] == "ADDED" for message in messages)
+    assert socket.close_code == 1000
+
+
+async def test_a_version_that_never_was_is_gone_over_a_websocket_too(face: Face) -> None:
+    async with watching(face, "resourceVersion=999999999") as socket:
+        event = json.loads(await socket.recv())
+    assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+
+
+async def test_a_watch_by_nobody_is_unauthorized(face: Face) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with watching(face, "", certificate=False):
+            pass
+    assert refused.value.response.status_code == 401
+
+
+async def test_browsers_send_their_token_as_a_subprotocol(face: Face) -> None:
+    account = await face.account("dashboard")
+    token = account.headers["authorization"].removeprefix("Bearer ")
+    admin = face.http()
+    rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
+    binding = {
+        "metadata": {"name": "dashboard"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "ServiceAccount", "name": "dashboard", "namespace": "default"}],
+    }
+    version = await config_map(face, "before")
+    encoded = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    bearer = f"base64url.bearer.authorization.k8s.io.{encoded}"
+    options = {"certificate": False, "protocols": (bearer, "base64.binary.k8s.io")}
+    with pytest.raises(InvalidStatus) as refused:
+        async with watching(face, "", **options):
+            pass
+    assert refused.value.response.status_code == 403
+    made = await admin.post(rbac, json=binding)
+    assert made.status_code == 201, made.text
+    async with watching(face, f"resourceVersion={version}", **options) as socket:
+        assert socket.subprotocol == "base64.binary.k8s.io"
+        await config_map(face, "a")
+        assert json.loads(await socket.recv())["object"]["metadata"]["name"] == "a"
+    wrong = f"base64url.bearer.authorization.k8s.io.{encoded[:-4]}AAAA"
+    with pytest.raises(InvalidStatus) as refused:
+        async with watching(face, "", certificate=False, protocols=(wrong, "x")):
+            pass
+    assert refused.value.response.status_code == 401

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 60.0
 _SOCKETS = frozenset(("exec", "portforward"))
-_LONG_SUBRESOURCES = _SOCKETS | {"log"}
 
 
 class Application:
@@ -76,16 +75,19 @@ class Application:
     async def _serve(self, exchange: Exchange, served: _Served) -> None:
         served.user = user = self._user(exchange)
         target = parse_resource_path(exchange.path)
-        if exchange.socket and (target is None or target.subresource not in _SOCKETS):
-            raise BadRequest("WebSockets are served for exec and port-forward only")
         if target is None:
+            _refuse_socket(exchange)
             served.verb = "get" if exchange.method in ("GET", "HEAD") else exchange.method.lower()
             self._authorize_path(user, served.verb, exchange.path)
             await self._pages.handle(exchange)
             return
         call = self._resources.understand(exchange, user, target)
         served.verb = call.verb
-        if call.verb == "watch" or target.subresource in _LONG_SUBRESOURCES:
+        if call.verb == "watch" or target.subresource in _SOCKETS:
+            await self._resources.handle(call)
+            return
+        _refuse_socket(exchange)
+        if target.subresource == "log":
             await self._resources.handle(call)
             return
         agent = exchange.headers.get("user-agent", "").partition("/")[0]
@@ -101,6 +103,8 @@ class Application:
 
     def _user(self, exchange: Exchange) -> User:
         authorization = exchange.headers.get("authorization", "")
+        if exchange.socket is not None and exchange.socket.bearer:
+            authorization = f"Bearer {exchange.socket.bearer}"
         try:
             user = self._authenticator.authenticate(authorization, exchange.certificate)
         except Unauthorized as error:
@@ -135,6 +139,11 @@ class Application:
             return
         if not self._authorizer.decide(user, Action(verb, path=path)).allowed:
             raise Forbidden(f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
+
+
+def _refuse_socket(exchange: Exchange) -> None:
+    if exchange.socket is not None:
+        raise BadRequest("WebSockets are served for watches, exec and port-forward only")
 
 
 class _Served:

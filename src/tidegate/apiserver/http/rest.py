@@ -23,7 +23,7 @@ from tidegate.apiserver.http.query import (
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.subresources import Subresource
 from tidegate.apiserver.http.views import view_for
-from tidegate.apiserver.http.watches import error_line, pump, time_limit
+from tidegate.apiserver.http.watches import Watches
 from tidegate.apiserver.options import Deletion, Listing
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext, User
@@ -81,6 +81,7 @@ class ResourceHandler:
     ) -> None:
         self._api = api
         self._streams = streams
+        self._watches = Watches(streams, api.clock)
         self._subresources = subresources
         self._verbs = {
             "get": self._get,
@@ -159,11 +160,9 @@ class ResourceHandler:
             )
         except Gone as error:
             # Watchers get this as an event, whether it comes at once or later.
-            await exchange.reply((error_line(error),), content_type=view.content_type)
+            await self._watches.refuse(exchange, error, view)
             return
-        await exchange.start(200, view.content_type)
-        producer = pump(exchange, watch, view, self._api.clock, time_limit(exchange))
-        await self._streams.run(exchange, producer)
+        await self._watches.serve(exchange, watch, view)
 
     async def _create(self, call: Call) -> None:
         context = call.context()

@@ -24,6 +24,11 @@ class Streams:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
 
+    @property
+    def count(self) -> int:
+        """How many run."""
+        return len(self._running)
+
     def check_room(self) -> None:
         """Call before the response is started.
 

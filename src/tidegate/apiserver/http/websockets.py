@@ -6,6 +6,7 @@ Until it is accepted, a WebSocket is a GET like any other and is refused like an
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -22,6 +23,7 @@ from tidegate.apiserver.http.exchange import (
 from tidegate.apiserver.http.protocol import Subject, peer
 
 _SUBPROTOCOL = "Sec-WebSocket-Protocol"
+_BEARER = "base64url.bearer.authorization.k8s.io."
 MAX_MESSAGE_BYTES = 1024 * 1024
 # What may wait here while its reader is slow. Reading ahead is what notices that the client left.
 _MAX_WAITING_BYTES = 4 * 1024 * 1024
@@ -53,14 +55,18 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
 
 class WebSocket:
-    """One WebSocket of binary messages.
+    """One WebSocket.
 
     Attributes:
         offered: the subprotocols the client speaks, its favourite first.
+        bearer: a token that came among the subprotocols, where browsers, which cannot set
+            headers, put it.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.offered: tuple[str, ...] = tuple(scope["subprotocols"])
+        names: list[str] = scope["subprotocols"]
+        self.offered = tuple(name for name in names if not name.startswith(_BEARER))
+        self.bearer = next((_token(name) for name in names if name.startswith(_BEARER)), "")
         self._receive = receive
         self._send = send
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -68,7 +74,7 @@ class WebSocket:
         self._room = asyncio.Event()
         self._room.set()
 
-    async def accept(self, subprotocol: str) -> None:
+    async def accept(self, subprotocol: str | None = None) -> None:
         """Open it; `read` must run from then on."""
         await self._receive()  # the handshake
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
@@ -96,15 +102,31 @@ class WebSocket:
         return data
 
     async def send(self, data: bytes) -> None:
-        """Send a message; waits while the client is slow. Nothing happens when it has gone."""
+        """Send a message; waits while the client is slow."""
+        await self._send_message({"type": "websocket.send", "bytes": data})
+
+    async def send_text(self, data: bytes) -> None:
+        """Like `send`, for a message of UTF-8 text."""
+        await self._send_message({"type": "websocket.send", "text": data.decode()})
+
+    async def _send_message(self, message: Message) -> None:
         try:
-            await self._send({"type": "websocket.send", "bytes": data})
+            await self._send(message)
         except OSError as error:
             raise ClientGoneError from error
 
     async def close(self) -> None:
         """Say goodbye."""
         await self._send({"type": "websocket.close", "code": 1000})
+
+
+def _token(name: str) -> str:
+    """The token in a subprotocol's name; what is none counts as one that nobody knows."""
+    encoded = name.removeprefix(_BEARER)
+    try:
+        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+    except ValueError:
+        return encoded
 
 
 def exchange_of(scope: Scope, receive: Receive, send: Send) -> Exchange:
