@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.gateway.model import HostRoute, Split
@@ -111,3 +111,56 @@ def test_what_cannot_be_served_is_said(obj: Object, said: str) -> None:
     with pytest.raises(RouteError, match=said) as caught:
         host_routes(obj)
     assert "spec.rules[0]" in str(caught.value)
+
+
+@st.composite
+def released(draw: st.DrawFn) -> list[HostRoute]:
+    """A host as a Route has it: percents, perhaps tags by rule, perhaps redirected."""
+    tags = draw(st.lists(st.sampled_from(["canary", "beta"]), unique=True))
+    rules = draw(st.sampled_from(["one", "two"]))
+    redirects = draw(st.booleans())
+    routes = [HostRoute("a", "", draw(splits()), redirects=redirects, rules=rules)]
+    return routes + [HostRoute("a", tag, draw(splits()), by_rule=True) for tag in tags]
+
+
+@settings(deadline=None, max_examples=40)
+@given(released(), released())
+def test_a_host_with_conditions_changes_in_one_step(
+    before: list[HostRoute], after: list[HostRoute]
+) -> None:
+    def whole(table: dict[str, str]) -> set[str]:
+        """Everything the host may ask for, in the table at this moment."""
+        first = table["a"]
+        keys = {key for key in table if key.startswith(f"{first}|")} if first[0] == "~" else set()
+        found = {"a", *keys}
+        for target in {table[key] for key in keys} | {first}:
+            if target.startswith("%"):
+                found |= {f"{target}|{share}" for share in range(100)}
+        assert found <= table.keys()
+        return {f"{key}={table[key]}" for key in found}
+
+    present = entries(before, slot_of, name="owner")
+    wanted = entries(after, slot_of, name="owner")
+    table = dict(present)
+    complete = whole(present), whole(wanted)
+
+    for command in changes("m", present, wanted):
+        verb, _, _, key, *value = command.split()
+        if verb == "del":
+            del table[key]
+        else:
+            table[key] = value[0]
+        assert whole(table) in complete
+
+    assert table == wanted
+
+
+def test_plain_http_is_not_sent_to_nowhere() -> None:
+    half = {"serviceName": "r", "serviceNamespace": "default", "percent": 100}
+    obj = kingress(splits=[half])
+    obj["spec"]["httpOption"] = "Redirected"
+    with pytest.raises(RouteError, match="--https-port"):
+        entries(host_routes(obj), slot_of, name="owner", has_https=False)
+    assert entries(host_routes(obj), slot_of, name="owner")["a.example"].startswith("~")
+    obj["spec"]["rules"][0]["visibility"] = "ClusterLocal"
+    assert entries(host_routes(obj), slot_of, name="owner") == {"a.example": "slot-r"}

@@ -36,7 +36,7 @@ from tidegate.apis.validation.revisions import (
     validate_template,
     validate_unchanged,
 )
-from tidegate.apis.validation.traffic import validate_traffic
+from tidegate.apis.validation.traffic import validate_rules, validate_traffic
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object, annotations_of, is_deleting, owner_references_of
 from tidegate.kube.resources import Resource
@@ -69,6 +69,7 @@ def admit_service(new: Object, old: Object | None, user: str) -> Object:
     template = errors.at("spec").at("template")
     validate_template(spec["template"], obj, settings, template)
     validate_traffic(spec["traffic"], errors.at("spec").at("traffic"), of_service=True)
+    validate_rules(obj, spec["traffic"], metadata)
     if old is not None:
         validate_authors(obj, old, metadata)
         validate_name_change(spec["template"], _template(old), template)
@@ -127,9 +128,9 @@ def admit_route(new: Object, old: Object | None, user: str) -> Object:
     validate_annotations(obj, metadata)
     owners = {serving.SERVICE_LABEL: "Service"}
     validate_labels(obj, _SERVICE_LABELS, owners, metadata)
-    validate_traffic(
-        items(obj, "spec", "traffic"), errors.at("spec").at("traffic"), of_service=False
-    )
+    targets = items(obj, "spec", "traffic")
+    validate_traffic(targets, errors.at("spec").at("traffic"), of_service=False)
+    validate_rules(obj, targets, metadata)
     if old is not None and not owned:
         validate_authors(obj, old, metadata)
     return _end(obj, errors)

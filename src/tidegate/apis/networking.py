@@ -23,4 +23,7 @@ CLUSTER_DOMAIN_CLAIMS = Resource(
 
 INGRESS_CLASS_ANNOTATION = f"{PUBLIC_GROUP}/ingress-class"
 VISIBILITY_LABEL = f"{PUBLIC_GROUP}/visibility"
+# Marks the path of an Ingress for requests that match a rule of a gray release; no client sends
+# it, for the gateway drops headers that begin so.
+RULE_HEADER = "Tidegate-Traffic-Rule"
 ROLLOUT_ANNOTATION = f"{GROUP}/rollout"

@@ -474,7 +474,12 @@ class Agent:
         if compiled.problem:
             return {}
         try:
-            entries = routes.entries(compiled.routes, self._plane.slots.of, name=str(key))
+            entries = routes.entries(
+                compiled.routes,
+                self._plane.slots.of,
+                name=str(key),
+                has_https=self._plane.certificates.is_on,
+            )
         except RouteError as error:
             self._problems[key] = str(error)
             return {}

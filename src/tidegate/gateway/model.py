@@ -68,6 +68,8 @@ class HostRoute:
         splits: percents sum to 100.
         is_local: only the cluster asks for it, so that it needs no certificate.
         redirects: plain HTTP is sent to HTTPS.
+        by_rule: not the header, but a rule of a gray release leads to the tag.
+        rules: the rules that lead to tags of this host, as `encode_rules` writes them.
     """
 
     host: str
@@ -75,3 +77,5 @@ class HostRoute:
     splits: tuple[Split, ...]
     is_local: bool = False
     redirects: bool = False
+    by_rule: bool = False
+    rules: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tidegate.apis import networking, serving
 from tidegate.apis.settings import Settings
+from tidegate.apis.traffic_rules import TRAFFIC_RULES_ANNOTATION, RuleError, parse_rules
 from tidegate.kube.objects import (
     Object,
     annotations_of,
@@ -43,7 +44,9 @@ def make_ingress(
     by_header = settings.features.is_allowed("tag-header-based-routing")
     for tag in sorted(groups):
         hosts = hosts_of(route, tag, settings, serving_settings)
-        paths: list[Object] = _tag_paths(splits) if by_header and not tag else []
+        paths: list[Object] = []
+        if not tag:
+            paths = _rule_paths(route, splits) + (_tag_paths(splits) if by_header else [])
         rules.extend(_rules(hosts, [*paths, {"splits": splits[tag]}]))
     annotations = without_bookkeeping(annotations_of(route))
     ingress_class = settings.network.ingress_class or serving_settings.ingress_class
@@ -87,6 +90,19 @@ def _tag_paths(splits: Mapping[str, list[Object]]) -> list[Object]:
         {"headers": {"Knative-Serving-Tag": {"exact": tag}}, "splits": splits[tag]}
         for tag in sorted(splits)
         if tag
+    ]
+
+
+def _rule_paths(route: Object, splits: Mapping[str, list[Object]]) -> list[Object]:
+    """Lets the gateway lead requests that match a rule of the gray release to its tag."""
+    try:
+        rules = parse_rules(annotations_of(route).get(TRAFFIC_RULES_ANNOTATION, ""))
+    except RuleError:
+        # Written before there were checks: it says nothing then.
+        return []
+    return [
+        {"headers": {networking.RULE_HEADER: {"exact": tag}}, "splits": splits[tag]}
+        for tag in sorted({rule.tag for rule in rules} & splits.keys())
     ]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.names import dns1035_problems, qualified_name_problems
-from tidegate.kube.objects import Object
+from tidegate.apis.traffic_rules import TRAFFIC_RULES_ANNOTATION, RuleError, parse_rules
+from tidegate.kube.objects import Object, annotations_of
 
 
 def validate_traffic(targets: list[Object], errors: FieldErrors, *, of_service: bool) -> None:
@@ -27,6 +28,21 @@ def validate_traffic(targets: list[Object], errors: FieldErrors, *, of_service: 
         tags.setdefault(tag, index)
     if total != 100:
         errors.add(f"Traffic targets sum to {total}, want 100", "")
+
+
+def validate_rules(obj: Object, targets: list[Object], errors: FieldErrors) -> None:
+    """The rules for a gray release; `errors` is at the metadata, `targets` the traffic block."""
+    text = annotations_of(obj).get(TRAFFIC_RULES_ANNOTATION, "")
+    place = errors.at("annotations").at(TRAFFIC_RULES_ANNOTATION)
+    try:
+        rules = parse_rules(text)
+    except RuleError as error:
+        place.add(str(error), error.place)
+        return
+    tags = {target.get("tag") for target in targets}
+    for index, rule in enumerate(rules):
+        if rule.tag not in tags:
+            place.at("", index).add(f'spec.traffic has no tag "{rule.tag}"', "tag")
 
 
 def _validate_target(target: Object, errors: FieldErrors, *, of_service: bool) -> None:

@@ -52,7 +52,7 @@ class Config:
         text: the file.
         identity: names this configuration; a running HAProxy shows it in `show info`.
         prefix: of the names of the sockets between the stages.
-        park_lua: the text of the park's program.
+        park_lua, rules_lua: the texts of the park's program and of that for gray releases.
         limited, unlimited, stages: the pools.
         bind, ports: where clients connect.
     """
@@ -61,6 +61,7 @@ class Config:
     identity: str
     prefix: str
     park_lua: str
+    rules_lua: str
     limited: tuple[str, ...]
     unlimited: tuple[str, ...]
     stages: tuple[str, ...]
@@ -98,7 +99,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     """The configuration for these settings; equal settings give an equal one."""
     room = resources.files("tidegate.gateway.haproxy")
     template = room.joinpath("haproxy.cfg.j2").read_text()
-    park_lua = room.joinpath("park.lua").read_text()
+    park_lua, rules_lua = (room.joinpath(name).read_text() for name in ("park.lua", "rules.lua"))
     prefix = "tidegate-" + hashlib.sha256(os.fsencode(paths.directory)).hexdigest()[:12]
     limited = tuple(f"l{number:04d}" for number in range(1, settings.limited_slots + 1))
     unlimited = tuple(f"u{number:04d}" for number in range(1, settings.unlimited_slots + 1))
@@ -109,6 +110,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     values = {
         "limits": limits(settings),
         "bind": _bind(settings, settings.port),
+        "https_suffix": _suffix(settings),
         "tls_bind": _bind(settings, settings.tls.port) if settings.tls else "",
         "prefix": prefix,
         "limited": frozenset(limited),
@@ -121,11 +123,22 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     }
     compiled = environment.from_string(template)
     draft = compiled.render(identity="", **values)
-    identity = "tidegate-" + hashlib.sha256((draft + park_lua).encode()).hexdigest()[:16]
+    identity = (
+        "tidegate-" + hashlib.sha256((draft + park_lua + rules_lua).encode()).hexdigest()[:16]
+    )
     text = compiled.render(identity=identity, **values)
     ports = (settings.port, *((settings.tls.port,) if settings.tls else ()))
     return Config(
-        text, identity, prefix, park_lua, limited, unlimited, stages, settings.bind, ports
+        text,
+        identity,
+        prefix,
+        park_lua,
+        rules_lua,
+        limited,
+        unlimited,
+        stages,
+        settings.bind,
+        ports,
     )
 
 
@@ -134,6 +147,7 @@ def write(config: Config, paths: Paths) -> None:
     for path, text in (
         (paths.config, config.text),
         (paths.park_lua, config.park_lua),
+        (paths.rules_lua, config.rules_lua),
         (paths.unavailable_http, _UNAVAILABLE),
     ):
         write_private(path.parent, path.name, text)
@@ -152,6 +166,7 @@ def write_private(directory: os.PathLike[str], name: str, text: str) -> None:
 _PATHS = (
     "admin_socket",
     "park_lua",
+    "rules_lua",
     "notice_socket",
     "records_socket",
     "routes_map",
@@ -159,6 +174,12 @@ _PATHS = (
     "unavailable_http",
     "certificates",
 )
+
+
+def _suffix(settings: GatewaySettings) -> str:
+    """What follows the host in a URL of the HTTPS port."""
+    port = settings.tls.port if settings.tls else 443
+    return "" if port == 443 else f":{port}"
 
 
 def _bind(settings: GatewaySettings, port: int) -> str:

@@ -32,6 +32,10 @@ class Paths:
         return self.directory / "park.lua"
 
     @property
+    def rules_lua(self) -> Path:
+        return self.directory / "rules.lua"
+
+    @property
     def unavailable_http(self) -> Path:
         return self.directory / "unavailable.http"
 
