@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 SERVICE = "knative-sd-demo"
@@ -86,11 +86,24 @@ class FakeKubernetes:
     ingress: dict[str, Any] | None = None
     forbidden: set[str] = field(default_factory=set)
     token: str = "first-token"
+    asked: set[tuple[str, str]] = field(default_factory=set)
     selectors: list[str] = field(default_factory=list)
     listed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def app(self) -> ASGIApp:
+        """Also notes what is asked for, whether it is there or not."""
+        routes = self._routes
+
+        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                self.asked.add((scope["method"], scope["path"]))
+            await routes(scope, receive, send)
+
+        return noting
+
+    @property
+    def _routes(self) -> ASGIApp:
         return Starlette(
             routes=[
                 Route("/api/v1/namespaces/default/pods", self._pods),

@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from tests.conftest import Portal
-from tests.fakes import FakeGateway, picture, png, pod
+from tests.fakes import SERVICE, FakeGateway, picture, png, pod
 
 
 async def paint_when_released(gateway: FakeGateway, payload: dict[str, Any]) -> Response:
@@ -186,6 +186,21 @@ async def test_pods_come_and_go_on_the_page(portal: Portal) -> None:
     portal.kubernetes.pods = []
     told = await portal.until(lambda told: told.pods["pods"] == [])
     assert told.pods["error"] == ""
+
+
+async def test_it_lists_pods_and_gets_the_ingress_and_asks_for_nothing_else(
+    portal: Portal,
+) -> None:
+    await portal.client.get("/api/gateway")
+    await portal.service_page.get("/echo")
+    await portal.start_run(total=2)
+    await portal.until_over()
+    await portal.kubernetes.listed.wait()
+
+    assert portal.kubernetes.asked == {
+        ("GET", "/api/v1/namespaces/default/pods"),
+        ("GET", f"/apis/networking.k8s.io/v1/namespaces/default/ingresses/{SERVICE}"),
+    }
 
 
 async def test_a_refusal_of_the_api_is_shown_and_does_not_stop_the_run(portal: Portal) -> None:
