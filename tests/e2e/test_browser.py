@@ -220,6 +220,26 @@ def test_a_pressure_test_can_be_stopped(pressure_test: Page) -> None:
     expect(page.locator("#tiles > li[data-state=skipped]")).to_have_count(MANY - sent)
 
 
+def test_a_refusal_of_the_api_is_shown_and_so_is_why_a_request_failed(
+    site: Site, page: Page
+) -> None:
+    binding = "clusterrolebinding/pod-list-cluster-role-binding"
+    site.platform.kubectl("delete", binding)
+    try:
+        page.goto(f"{site.portal}/pressure-test")
+        expect(page.locator("#pods-error")).to_contain_text("forbidden")
+        # The portal remembers for some seconds where the gateway is.
+        page.wait_for_function("async () => !(await (await fetch('/api/gateway')).json()).found")
+        page.locator("#total").fill("1")
+        page.locator("#start").click()
+        failed = page.locator("#tiles > li[data-state=failed]")
+        expect(failed).to_contain_text("The Kubernetes API refuses")
+        expect(page.locator("#failed")).to_have_text("1")
+    finally:
+        site.platform.kubectl("apply", "-f", str(MANIFESTS[1]))
+    expect(page.locator("#pods-error")).to_be_hidden()
+
+
 def start_pressure_test(page: Page, *, total: int) -> None:
     """Fill in the form, press the button, and wait until as many requests fly as may."""
     page.locator("#prompt").fill("cat")
@@ -236,6 +256,7 @@ def check_figures(page: Page) -> None:
     expect(page.locator("#of")).to_have_text(f" of {TOTAL}")
     expect(page.locator("#failed")).to_have_text("0")
     expect(page.locator("#in-flight")).to_have_text("0")
+    expect(page.locator("#chart canvas")).to_be_visible()
     expect(page.locator("#throughput")).to_have_text(re.compile(r"^\d+\.\d+/(s|min)$"))
     percentiles = [
         float(page.locator(f"#{name}").inner_text().removesuffix(" s"))
