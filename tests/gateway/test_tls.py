@@ -299,6 +299,39 @@ async def test_a_given_certificate_is_shown_for_every_host_and_taken_anew(
         assert (await tls.fetch("echo.default.localhost")).status == 200
 
 
+async def redirected(world: World, *, option: str = "Redirected") -> None:
+    known = await world.get(KINGRESSES, "echo")
+    made = await world.client.update(
+        KINGRESSES, {**known, "spec": {**known["spec"], "httpOption": option}}
+    )
+    generation = made["metadata"]["generation"]
+    await world.api.eventually(lambda: world._is_routed("echo", generation))
+
+
+async def test_plain_http_is_sent_to_https_where_that_is_asked_for(tls: TlsWorld) -> None:
+    (pod,) = await tls.world.service("echo")
+    await redirected(tls.world)
+
+    answer = await tls.world.fetch("echo", "/a/b?c=d")
+
+    assert answer.status == 301
+    assert answer.headers["location"] == f"https://echo.default.localhost:{tls.port}/a/b?c=d"
+    assert pod.seen == []
+    assert (await tls.fetch("echo.default.localhost")).status == 200
+    # A proxy in front has spoken TLS with the client already.
+    behind = await tls.world.fetch("echo", headers={"X-Forwarded-Proto": "https"})
+    assert behind.status == 200
+    await redirected(tls.world, option="Enabled")
+    assert (await tls.world.fetch("echo")).status == 200
+
+
+async def test_a_gateway_without_https_says_that_it_cannot_redirect(world: World) -> None:
+    await world.service("echo")
+    await redirected(world)
+    conditions = (await world.get(KINGRESSES, "echo"))["status"]["conditions"]
+    assert any("--https-port" in condition.get("message", "") for condition in conditions)
+
+
 def test_names_of_certificates() -> None:
     assert pattern_of("hello.default.localhost") == "*.default.localhost"
     assert pattern_of("www.example.com") == "*.example.com"
