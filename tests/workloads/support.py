@@ -19,6 +19,7 @@ from tidegate.kube.resources import (
     ENDPOINT_SLICES,
     ENDPOINTS,
     EVENTS,
+    JOBS,
     NAMESPACES,
     PODS,
     REPLICA_SETS,
@@ -39,6 +40,7 @@ COLLECTED = (
     SERVICE_ACCOUNTS,
     DEPLOYMENTS,
     REPLICA_SETS,
+    JOBS,
     ENDPOINT_SLICES,
     EVENTS,
 )

@@ -10,6 +10,7 @@ from tidegate.workloads.deployments import DeploymentController
 from tidegate.workloads.endpoints_controller import EndpointsController
 from tidegate.workloads.event_expiry import EventExpiryController
 from tidegate.workloads.garbage import GarbageCollector
+from tidegate.workloads.jobs import JobController
 from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.namespaces import NamespaceController
 from tidegate.workloads.replicasets import ReplicaSetController
@@ -26,10 +27,13 @@ def build(context: Context, *, collected: Sequence[Resource], root_ca: str) -> l
         root_ca: PEM text of the API's certificate authority, for `kube-root-ca.crt`.
     """
     kinds = Kinds(context, builtin=collected)
+    jobs = JobController(context)
     return [
         kinds,
         DeploymentController(context).controller,
         ReplicaSetController(context).controller,
+        jobs.controller,
+        jobs.orphans,
         EndpointsController(context).controller,
         ServiceAccountController(context, root_ca=root_ca).controller,
         NamespaceController(context, kinds=kinds).controller,

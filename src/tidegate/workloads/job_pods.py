@@ -1,0 +1,92 @@
+"""The pods of Jobs: what the policy must know of them, and new ones."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from tidegate.kube.clock import parse_rfc3339
+from tidegate.kube.objects import Object, annotations_of, is_deleting, name_of, uid_of
+from tidegate.workloads.job_policy import JobPod
+from tidegate.workloads.pods import (
+    is_ready,
+    phase_of,
+    pod_from_template,
+    random_suffix,
+    scale_down_rank,
+    spec_of,
+    status_of,
+)
+
+FINALIZER = "batch.kubernetes.io/job-tracking"
+INDEX = "batch.kubernetes.io/job-completion-index"
+INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
+_MAX_BASE_LENGTH = 51
+
+
+def job_pod(pod: Object) -> JobPod:
+    """A pod as the policy sees it."""
+    statuses = cast("list[Object]", status_of(pod).get("containerStatuses") or [])
+    return JobPod(
+        uid=uid_of(pod),
+        phase=phase_of(pod),
+        deleting=is_deleting(pod),
+        tracked=is_tracked(pod),
+        index=index_of(pod),
+        ready=is_ready(pod),
+        ended=_ended(pod, statuses),
+        restarts=sum(int(status.get("restartCount") or 0) for status in statuses),
+        rank=tuple(float(part) for part in scale_down_rank(pod)),
+    )
+
+
+def is_tracked(pod: Object) -> bool:
+    """Whether the pod is still to be counted."""
+    return FINALIZER in finalizers_of(pod)
+
+
+def finalizers_of(pod: Object) -> list[str]:
+    return cast("list[str]", pod["metadata"].get("finalizers") or [])
+
+
+def index_of(pod: Object) -> int | None:
+    """The pod's completion index; None for one that has none."""
+    text = annotations_of(pod).get(INDEX, "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def new_pod(job: Object, index: int | None) -> Object:
+    """The next pod of a job, with its index where it has one."""
+    pod = pod_from_template(job)
+    metadata: Object = pod["metadata"]
+    metadata["finalizers"] = [*finalizers_of(pod), FINALIZER]
+    if index is None:
+        return pod
+    base = f"{name_of(job)[:_MAX_BASE_LENGTH]}-{index}"
+    metadata["name"] = f"{base}-{random_suffix()}"
+    metadata["generateName"] = f"{base}-"
+    metadata.setdefault("annotations", {})[INDEX] = str(index)
+    metadata.setdefault("labels", {})[INDEX] = str(index)
+    spec = spec_of(pod)
+    spec.setdefault("hostname", base)
+    for kind in ("initContainers", "containers"):
+        for container in cast("list[Object]", spec.get(kind) or []):
+            _add_index(container)
+    return pod
+
+
+def _add_index(container: Object) -> None:
+    variables = cast("list[Object]", container.setdefault("env", []))
+    if all(variable.get("name") != INDEX_VARIABLE for variable in variables):
+        field = {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{INDEX}']"}
+        variables.append({"name": INDEX_VARIABLE, "valueFrom": {"fieldRef": field}})
+
+
+def _ended(pod: Object, statuses: list[Object]) -> float:
+    times: list[object] = [pod["metadata"].get("deletionTimestamp")]
+    for status in statuses:
+        state: Object = status.get("state") or {}
+        terminated: Object = state.get("terminated") or {}
+        times.append(terminated.get("finishedAt"))
+    known = [parse_rfc3339(str(time)) for time in times if time]
+    created = str(pod["metadata"].get("creationTimestamp") or "")
+    return max(known) if known else (parse_rfc3339(created) if created else 0.0)

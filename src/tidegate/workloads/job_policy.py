@@ -1,0 +1,301 @@
+"""What a Job does next: a pure function of its spec, its status, its pods and the time.
+
+A pod that has ended is counted exactly once, whatever is lost between: it carries a finalizer
+until its uid stands in the status (`uncounted`), and becomes a number when the finalizer is gone.
+The indexes of an Indexed job need no such step, for a set cannot count twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+BACK_OFF_SECONDS = 10.0
+MAX_BACK_OFF_SECONDS = 360.0
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What is wanted.
+
+    Attributes:
+        completions: pods that must succeed; None ends the job when one has and none runs.
+        backoff_limit: failures that are tried again.
+        deadline: seconds from the start; None for none.
+        indexed: each completion has an index.
+        restarts: failed containers start again in their pods (`OnFailure`).
+    """
+
+    parallelism: int = 1
+    completions: int | None = 1
+    backoff_limit: int = 6
+    deadline: float | None = None
+    indexed: bool = False
+    suspended: bool = False
+    restarts: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ends."""
+
+    success: bool
+    reason: str
+    message: str
+
+
+REACHED = Outcome(True, "CompletionsReached", "Reached expected number of succeeded pods")
+LIMIT = Outcome(False, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+LATE = Outcome(False, "DeadlineExceeded", "Job was active longer than specified deadline")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the status says.
+
+    Attributes:
+        started: epoch seconds; None before, and while suspended.
+        succeeded, failed: pods counted; of an Indexed job `completed` counts instead of succeeded.
+        uncounted_succeeded, uncounted_failed: uids of pods seen to have ended.
+        completed: indexes that have succeeded.
+        outcome: decided already.
+    """
+
+    started: float | None = None
+    succeeded: int = 0
+    failed: int = 0
+    uncounted_succeeded: frozenset[str] = frozenset()
+    uncounted_failed: frozenset[str] = frozenset()
+    completed: frozenset[int] = frozenset()
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class JobPod:
+    """A pod of the job.
+
+    Attributes:
+        phase: `Pending`, `Running`, `Succeeded` or `Failed`.
+        deleting: it is being deleted.
+        tracked: it has the finalizer.
+        index: its completion index.
+        ended: epoch seconds, of one that has ended or is being deleted.
+        restarts: of all its containers.
+        rank: those of low rank go first.
+    """
+
+    uid: str
+    phase: str = "Pending"
+    deleting: bool = False
+    tracked: bool = True
+    index: int | None = None
+    ready: bool = False
+    ended: float = 0.0
+    restarts: int = 0
+    rank: tuple[float, ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        return self.phase == "Succeeded"
+
+    @property
+    def failed(self) -> bool:
+        """One that is being deleted before it has succeeded has failed."""
+        return self.phase == "Failed" or (self.deleting and not self.succeeded)
+
+    @property
+    def active(self) -> bool:
+        return not self.succeeded and not self.failed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now, in this order.
+
+    Attributes:
+        create: how many pods, of an Indexed job the indexes of `create_indexes`.
+        give_up: uids of pods that are not needed any more; they count neither way.
+        delete: uids of pods that end with the job; they count as failed.
+        counts: for the status.
+        finished: nothing is left to be counted or ended: the outcome is final.
+        release: uids of pods that may lose the finalizer once the status is written.
+        look_again: seconds after which time alone changes the plan.
+    """
+
+    counts: Counts
+    create: int = 0
+    create_indexes: tuple[int, ...] = ()
+    give_up: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+    finished: bool = False
+    release: tuple[str, ...] = ()
+    look_again: float | None = None
+
+
+@dataclass(frozen=True)
+class _Tally:
+    counts: Counts
+    succeeded: int
+    failed: int
+    active: list[JobPod] = field(default_factory=list[JobPod])
+
+
+def plan(
+    spec: JobSpec,
+    counts: Counts,
+    pods: Sequence[JobPod],
+    now: float,
+    *,
+    coming: Collection[int | None] = (),
+    manages: bool = True,
+) -> Plan:
+    """The next step.
+
+    Args:
+        spec: what is wanted.
+        counts: of the status.
+        pods: all pods of the job that are there.
+        now: epoch seconds.
+        coming: one item for each pod created and not seen yet: its index, or None.
+        manages: whether pods may be made and ended; not for a job that is being deleted.
+    """
+    tally = _tally(spec, counts, pods)
+    counts, active = tally.counts, tally.active
+    if not spec.suspended and counts.started is None and counts.outcome is None:
+        counts = replace(counts, started=now)
+    outcome = counts.outcome or _outcome(spec, counts, tally, now)
+    release = tuple(pod.uid for pod in pods if pod.tracked and not pod.active)
+    if outcome is not None:
+        uncounted = counts.uncounted_succeeded or counts.uncounted_failed
+        left = active or coming or uncounted or any(pod.tracked or pod.deleting for pod in pods)
+        return Plan(
+            replace(counts, outcome=outcome),
+            delete=tuple(pod.uid for pod in active) if manages else (),
+            finished=not left,
+            release=release,
+        )
+    if spec.suspended:
+        gone = tuple(pod.uid for pod in active) if manages else ()
+        return Plan(replace(counts, started=None), give_up=gone, release=release)
+    deadline = None
+    if spec.deadline is not None and counts.started is not None:
+        deadline = counts.started + spec.deadline - now
+    if not manages:
+        return Plan(counts, release=release, look_again=deadline)
+    step = _manage(spec, counts, tally, coming)
+    wait = back_off(pods, now)
+    if (step.create or step.create_indexes) and wait > 0:
+        step = Plan(counts, give_up=step.give_up, look_again=wait)
+    looks = [look for look in (step.look_again, deadline) if look is not None]
+    return Plan(
+        counts,
+        create=step.create,
+        create_indexes=step.create_indexes,
+        give_up=step.give_up,
+        release=release,
+        look_again=min(looks, default=None),
+    )
+
+
+def back_off(pods: Iterable[JobPod], now: float) -> float:
+    """Seconds until another pod may follow those that have failed since the last success.
+
+    10 seconds after the first failure, twice as long after each further one, six minutes at most.
+    """
+    everyone = list(pods)
+    last_success = max((pod.ended for pod in everyone if pod.succeeded), default=0.0)
+    # One that the job itself has given up has lost its finalizer and did not fail.
+    failed = (pod for pod in everyone if pod.phase == "Failed" or (pod.tracked and pod.failed))
+    failures = [pod.ended for pod in failed if pod.ended > last_success]
+    if not failures:
+        return 0.0
+    exponent = min(len(failures) - 1, 10)
+    delay = min(BACK_OFF_SECONDS * 2**exponent, MAX_BACK_OFF_SECONDS)
+    return max(0.0, max(failures) + delay - now)
+
+
+def _tally(spec: JobSpec, counts: Counts, pods: Sequence[JobPod]) -> _Tally:
+    """Move the pods that have ended one step on: seen, then written down, then counted."""
+    tracked = {pod.uid for pod in pods if pod.tracked}
+    succeeded = {pod.uid for pod in pods if pod.tracked and pod.succeeded}
+    failed = {pod.uid for pod in pods if pod.tracked and pod.failed}
+    if spec.indexed:
+        reached = {pod.index for pod in pods if pod.tracked and pod.succeeded}
+        completed = counts.completed | {
+            index for index in reached if index is not None and 0 <= index < (spec.completions or 0)
+        }
+        counts = replace(counts, completed=frozenset(completed), succeeded=len(completed))
+        succeeded = set[str]()
+    done_succeeded = counts.uncounted_succeeded - tracked
+    done_failed = counts.uncounted_failed - tracked
+    counts = replace(
+        counts,
+        succeeded=counts.succeeded + len(done_succeeded),
+        failed=counts.failed + len(done_failed),
+        uncounted_succeeded=(counts.uncounted_succeeded - done_succeeded) | succeeded,
+        uncounted_failed=(counts.uncounted_failed - done_failed) | failed,
+    )
+    return _Tally(
+        counts,
+        counts.succeeded + len(counts.uncounted_succeeded),
+        counts.failed + len(counts.uncounted_failed),
+        [pod for pod in pods if pod.active],
+    )
+
+
+def _outcome(spec: JobSpec, counts: Counts, tally: _Tally, now: float) -> Outcome | None:
+    restarts = sum(pod.restarts for pod in tally.active) if spec.restarts else 0
+    if tally.failed > spec.backoff_limit or restarts >= max(spec.backoff_limit, 1):
+        return LIMIT
+    if (
+        not spec.suspended
+        and spec.deadline is not None
+        and counts.started is not None
+        and now - counts.started >= spec.deadline
+    ):
+        return LATE
+    if spec.completions is None:
+        return REACHED if tally.succeeded and not tally.active else None
+    return REACHED if tally.succeeded >= spec.completions else None
+
+
+def _manage(spec: JobSpec, counts: Counts, tally: _Tally, coming: Collection[int | None]) -> Plan:
+    """Bring the number of active pods to what is wanted."""
+    active = tally.active
+    surplus = _unwanted(spec, counts, active)
+    kept = [pod for pod in active if pod.uid not in surplus]
+    present = len(kept) + len(coming)
+    wanted = _wanted(spec, tally)
+    if wanted is None:
+        return Plan(counts, give_up=tuple(surplus))
+    if present > wanted:
+        chosen = sorted(kept, key=lambda pod: pod.rank)[: present - wanted]
+        return Plan(counts, give_up=(*surplus, *(pod.uid for pod in chosen)))
+    if not spec.indexed:
+        return Plan(counts, create=wanted - present, give_up=tuple(surplus))
+    taken = {pod.index for pod in kept} | set(coming) | counts.completed
+    free = (index for index in range(spec.completions or 0) if index not in taken)
+    indexes = tuple(index for _, index in zip(range(wanted - present), free, strict=False))
+    return Plan(counts, create_indexes=indexes, give_up=tuple(surplus))
+
+
+def _wanted(spec: JobSpec, tally: _Tally) -> int | None:
+    """How many pods to have active; None for as many as there are."""
+    if spec.completions is None:
+        # A work queue: when one has succeeded, the others know that the queue is empty.
+        return None if tally.succeeded else spec.parallelism
+    return min(spec.parallelism, max(0, spec.completions - tally.succeeded))
+
+
+def _unwanted(spec: JobSpec, counts: Counts, active: Sequence[JobPod]) -> list[str]:
+    """Active pods of an Indexed job whose index is done, taken twice or none."""
+    if not spec.indexed:
+        return []
+    taken = set(counts.completed)
+    unwanted: list[str] = []
+    for pod in sorted(active, key=lambda pod: pod.rank, reverse=True):
+        if pod.index is None or pod.index in taken or pod.index >= (spec.completions or 0):
+            unwanted.append(pod.uid)
+        else:
+            taken.add(pod.index)
+    return unwanted
