@@ -301,6 +301,23 @@ def test_a_session_on_the_service_page_stays_with_its_pod(site: Site, page: Page
     screenshot(page, "stable-diffusion")
 
 
+def test_the_fields_of_the_service_page_are_what_is_drawn(site: Site, page: Page) -> None:
+    page.goto(site.service_page)
+    fields = {"prompt": "cat", "steps": "6", "width": "256", "height": "192", "seed": "7"}
+    for name, value in fields.items():
+        page.locator(f"#{name}").fill(value)
+    parameters = page.locator("#infotext")
+    for number, negative in ((1, "dog"), (2, "dog"), (3, "")):
+        page.locator("#negative").fill(negative)
+        generate(page, pictures=number)
+    expect(parameters).to_contain_text(re.compile(r"Steps: 6, .*Seed: 7, Size: 256x192"))
+    expect(parameters).not_to_contain_text("Negative prompt")
+    assert picture_size(page) == [256, 192]
+    sources = [image.get_attribute("src") or "" for image in page.locator("#gallery img").all()]
+    without, again, first = thumbnails(page, sources)
+    assert first == again != without
+
+
 def test_a_picture_in_work_can_be_dropped(site: Site, page: Page) -> None:
     page.goto(site.service_page)
     page.locator("#prompt").fill("cat")
