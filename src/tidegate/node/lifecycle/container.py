@@ -21,10 +21,14 @@ from tidegate.node.lifecycle.pulling import ImagePull
 from tidegate.node.lifecycle.security import unenforced
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
+from tidegate.node.lifecycle.termination import last_words
 from tidegate.node.lifecycle.waiting import BackOff, within
 from tidegate.node.probes.checks import Target, check_of
-from tidegate.node.probes.timing import Probe, ProbeTiming
+from tidegate.node.probes.timing import Answer, Probe, ProbeTiming
 from tidegate.node.runtime.contract import Container, Exit, StartError
+
+# A hook has no time limit of its own; its container's start or end waits for it.
+_HOOK_SECONDS = 600.0
 
 
 class ContainerRunner:
@@ -33,7 +37,8 @@ class ContainerRunner:
     Args:
         context: its pod.
         spec: the entry of `spec.containers` or `spec.initContainers`.
-        init: it is an init container: success ends it, whatever the restart policy.
+        init: it is an init container: success ends it, whatever the restart policy, unless it is
+            a sidecar (`restartPolicy: Always`), which runs beside the containers.
     """
 
     def __init__(self, context: PodContext, spec: Object, *, init: bool = False) -> None:
@@ -41,18 +46,26 @@ class ContainerRunner:
         self._host = context.host
         self._spec = spec
         self._name = str(spec["name"])
-        self._policy = (
-            "OnFailure" if init and _policy(context.pod) != "Never" else _policy(context.pod)
-        )
+        self._policy = _policy(context.pod)
+        self.is_sidecar = init and spec.get("restartPolicy") == "Always"
+        if self.is_sidecar:
+            self._policy = "Always"
+        elif init and self._policy != "Never":
+            self._policy = "OnFailure"
         self._attempt = 0
         self._container: Container | None = None
         self._unhealthy = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._hooked = False
         self._target: Target | None = None
         self._configs = BackOff(free=0, base=2.0)
         self._crashes = BackOff(free=1)
         self._launcher = Launcher(context, spec)
         self._pull = ImagePull(context, str(spec.get("image") or ""), failed=self._wait_for_image)
-        self.view = ContainerView(self._name, str(spec.get("image") or ""))
+        image = str(spec.get("image") or "")
+        self.view = ContainerView(
+            self._name, image, state=self._creating(), sidecar=self.is_sidecar
+        )
 
     async def run(self) -> None:
         """Until it is done for good; when cancelled, the container is left alone."""
@@ -66,6 +79,12 @@ class ContainerRunner:
                 return
             await self._wait_to_start_again()
 
+    async def wait_started(self) -> None:
+        """Wait until a sidecar has started, so that what comes after it may."""
+        while not self.view.initialized:
+            self._moved.clear()
+            await self._moved.wait()
+
     async def stop(self, grace: float) -> None:
         """Ask it to end, and end it after `grace` seconds; returns when it has ended."""
         container = self._container
@@ -78,7 +97,7 @@ class ContainerRunner:
         left = deadline - self._host.clock.monotonic()
         if not await within(left, container.wait(), clock=self._host.clock):
             container.signal(signal.SIGKILL)
-        self._ended(container, await container.wait())
+        await self._ended(container, await container.wait())
 
     # Adoption
 
@@ -92,7 +111,7 @@ class ContainerRunner:
         last: Terminated | None = None
         if self._attempt > 0:
             before = await runtime.adopt(directory.attempt(self._name, self._attempt - 1))
-            last = _terminated(before, await before.wait()) if before else None
+            last = await self._terminated(before, self._attempt - 1) if before else None
         place = directory.attempt(self._name, self._attempt)
         container = await runtime.adopt(place)
         if container is None:
@@ -107,8 +126,8 @@ class ContainerRunner:
             state=Running(container.started_at),
             last=last,
             restarts=self._attempt,
-            started=bool(known.get("started")),
-            ready=bool(known.get("ready")),
+            started=bool(known.get("started")) or "startupProbe" not in self._spec,
+            ready=bool(known.get("ready")) or not self._is_probed(),
             image_id=str(known.get("imageID") or ""),
             container_id=container.container_id,
         )
@@ -155,13 +174,14 @@ class ContainerRunner:
         if missing:
             text = f"Container {self._name} runs without: {'; '.join(missing)}"
             events.warning(self._context.pod, "NotEnforced", text)
-        probed = any(f"{kind}Probe" in self._spec for kind in ("startup", "readiness"))
+        self._hooked = bool(part(part(self._spec, "lifecycle"), "postStart"))
+        ready = not self._hooked and not self._is_probed()
         self._set(
-            urgent=not probed,
+            urgent=ready,
             state=Running(container.started_at),
             restarts=self._attempt,
-            started="startupProbe" not in self._spec,
-            ready=not probed,
+            started=not self._hooked and "startupProbe" not in self._spec,
+            ready=ready,
             image_id=image.image_id,
             container_id=container.container_id,
         )
@@ -195,15 +215,40 @@ class ContainerRunner:
             ended = await container.wait()
             for task in tasks:
                 task.cancel()
-        self._ended(container, ended)
+        await self._ended(container, ended)
 
     async def _probe(self) -> None:
+        if self._hooked and not await self._after_start():
+            return
         if "startupProbe" in self._spec and not self.view.started:
             await self._wait_started()
         async with asyncio.TaskGroup() as group:
             for kind in ("readiness", "liveness"):
                 if f"{kind}Probe" in self._spec:
                     group.create_task(self._probe_of(kind).run())
+
+    async def _after_start(self) -> bool:
+        """Do what is to be done right after the start; whether it was done. A failure ends it."""
+        hook = part(part(self._spec, "lifecycle"), "postStart")
+        answer = await self._hook(hook, float("inf"))
+        self._hooked = False
+        if not answer.success:
+            text = f"PostStartHook failed: {answer.message}"
+            self._host.events.warning(self._context.pod, "FailedPostStartHook", text)
+            self._unhealthy.set()
+            return False
+        ready = not self._is_probed()
+        self._set(urgent=ready, started="startupProbe" not in self._spec, ready=ready)
+        return True
+
+    def _is_probed(self) -> bool:
+        return any(f"{kind}Probe" in self._spec for kind in ("startup", "readiness"))
+
+    async def _hook(self, hook: Object, limit: float) -> Answer:
+        if "sleep" in hook:
+            await self._host.clock.sleep(min(float(part(hook, "sleep")["seconds"]), limit))
+            return Answer(True)
+        return await check_of(hook, self._inside(), timeout=min(limit, _HOOK_SECONDS))()
 
     async def _wait_started(self) -> None:
         started = asyncio.Event()
@@ -268,10 +313,7 @@ class ContainerRunner:
         hook = part(part(self._spec, "lifecycle"), "preStop")
         if not hook or self._target is None or grace <= 0:
             return
-        if "sleep" in hook:
-            await self._host.clock.sleep(min(float(part(hook, "sleep").get("seconds") or 0), grace))
-            return
-        answer = await check_of(hook, self._inside(), timeout=grace)()
+        answer = await self._hook(hook, grace)
         if not answer.success:
             self._host.events.warning(
                 self._context.pod, "FailedPreStopHook", f"PreStopHook failed: {answer.message}"
@@ -279,11 +321,21 @@ class ContainerRunner:
 
     # End
 
-    def _ended(self, container: Container, ended: Exit) -> None:
+    async def _ended(self, container: Container, ended: Exit) -> None:
         if isinstance(self.view.state, Terminated):
             return
-        state = _terminated(container, ended)
+        state = await self._terminated(container, self._attempt, ended)
         self._set(urgent=True, state=state, started=False, ready=False)
+
+    async def _terminated(
+        self, container: Container, attempt: int, ended: Exit | None = None
+    ) -> Terminated:
+        ended = ended or await container.wait()
+        said = ""
+        if not ended.failure:
+            place = self._context.directory.attempt(self._name, attempt)
+            said = await asyncio.to_thread(last_words, place, self._spec, failed=ended.code != 0)
+        return _terminated(container, ended, said)
 
     def _succeeded(self) -> bool:
         state = self.view.state
@@ -319,6 +371,7 @@ class ContainerRunner:
         self.view = replace(self.view, **changes)
         if self.view.ready and not self.view.ready_at:
             self.view = replace(self.view, ready_at=self._host.clock.time())
+        self._moved.set()
         self._context.changed(urgent)
 
 
@@ -326,12 +379,12 @@ def _policy(pod: Object) -> str:
     return str(pod["spec"].get("restartPolicy") or "Always")
 
 
-def _terminated(container: Container, ended: Exit) -> Terminated:
+def _terminated(container: Container, ended: Exit, message: str) -> Terminated:
     reason = "Completed" if ended.code == 0 else "Error"
-    message = ""
     if not ended.known:
         reason = "ContainerStatusUnknown"
-        message = "The container could not be located when its end was to be recorded"
+        unseen = "The container could not be located when its end was to be recorded"
+        message = message or unseen
     elif ended.out_of_memory:
         reason = "OOMKilled"
     elif ended.failure:

@@ -50,6 +50,7 @@ class ContainerView:
         image_at, ready_at: when its image was there, and when it was ready for the first time;
             seconds since the epoch, 0 where this control plane has not seen it.
         done: it has ended and will not be started again.
+        sidecar: an init container that runs beside the others.
     """
 
     name: str
@@ -64,10 +65,18 @@ class ContainerView:
     image_at: float = 0.0
     ready_at: float = 0.0
     done: bool = False
+    sidecar: bool = False
 
     @property
     def succeeded(self) -> bool:
         return self.done and isinstance(self.state, Terminated) and self.state.exit_code == 0
+
+    @property
+    def initialized(self) -> bool:
+        """Whether an init container lets the next one start."""
+        if self.sidecar:
+            return self.started or (self.done and self.last is not None)
+        return self.succeeded
 
     @property
     def has_started(self) -> bool:

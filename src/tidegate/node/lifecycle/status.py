@@ -82,9 +82,10 @@ def qos_class(pod: Object) -> str:
 
 
 def _phase(init: Sequence[ContainerView], containers: Sequence[ContainerView]) -> str:
-    if any(view.done and not view.succeeded for view in init):
+    if any(view.done and not view.succeeded and not view.sidecar for view in init):
         return "Failed"
-    if not all(view.succeeded for view in init):
+    begun = any(view.has_started for view in containers)
+    if not begun and not all(view.initialized for view in init):
         return "Pending"
     if all(view.done for view in containers):
         return "Succeeded" if all(view.succeeded for view in containers) else "Failed"
@@ -99,8 +100,10 @@ def _conditions(
     terminating: bool,
     now: float,
 ) -> list[Object]:
-    unfinished = [view.name for view in init if not view.succeeded]
-    unready = [view.name for view in containers if terminating or not view.ready]
+    begun = any(view.has_started for view in containers)
+    unfinished = [view.name for view in init if not begun and not view.initialized]
+    served = [*(view for view in init if view.sidecar), *containers]
+    unready = [view.name for view in served if terminating or not view.ready]
     completed = phase == "Succeeded"
     readiness = _condition("ContainersReady", not unready, "ContainersNotReady", "unready", unready)
     if completed:

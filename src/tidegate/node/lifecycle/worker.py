@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from tidegate.kube.clock import parse_rfc3339, rfc3339
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 STARTED_ANNOTATION = "tidegate.dev/started-at"
 _DEFAULT_GRACE = 30.0
 _VANISHED_GRACE = 2.0
+_LEAST_GRACE = 2.0
 _RETRY_SECONDS = 2.0
 
 # kubelet's takes up to a minute.
@@ -217,13 +218,36 @@ class PodWorker:
         self._containers = [ContainerRunner(context, item) for item in spec["containers"]]
 
     async def _run_containers(self) -> None:
-        for runner in self._init:
-            await runner.run()
-            if not runner.view.succeeded:
-                return
+        async with asyncio.TaskGroup() as sidecars:
+            beside: list[asyncio.Task[None]] = []
+            for runner in self._init:
+                if runner.is_sidecar:
+                    beside.append(sidecars.create_task(runner.run()))
+                    await runner.wait_started()
+                    continue
+                await runner.run()
+                if not runner.view.succeeded:
+                    break
+            else:
+                await self._run_main_containers()
+            for task in beside:
+                task.cancel()
+        if not self._deleting.is_set():
+            await self._stop(self._sidecars(), _grace(self._read()))
+
+    async def _run_main_containers(self) -> None:
         async with asyncio.TaskGroup() as group:
             for runner in self._containers:
                 group.create_task(runner.run())
+
+    def _sidecars(self) -> list[ContainerRunner]:
+        """Those that run beside the others, in the order in which they end."""
+        return [runner for runner in reversed(self._init) if runner.is_sidecar]
+
+    async def _stop(self, runners: Iterable[ContainerRunner], grace: float) -> None:
+        async with asyncio.TaskGroup() as group:
+            for runner in runners:
+                group.create_task(runner.stop(grace))
 
     async def _complete(self) -> None:
         """All containers are done: the meter stops, the place is free, the logs stay."""
@@ -249,9 +273,12 @@ class PodWorker:
         self._terminating = True
         self._changed(True)
         grace = _VANISHED_GRACE if self._vanished else _grace(self._read())
-        async with asyncio.TaskGroup() as group:
-            for runner in (*self._init, *self._containers):
-                group.create_task(runner.stop(grace))
+        deadline = self._host.clock.monotonic() + grace
+        others = [runner for runner in self._init if not runner.is_sidecar]
+        await self._stop((*others, *self._containers), grace)
+        # What the containers send through a sidecar while they end must still get through.
+        left = max(_LEAST_GRACE, deadline - self._host.clock.monotonic())
+        await self._stop(self._sidecars(), left)
 
     async def _remove(self) -> None:
         """Nothing runs any more: say so, give everything back, let the API forget the pod."""

@@ -1,7 +1,6 @@
-"""The questions a probe asks: HTTP, TCP, a command in the container's environment.
+"""The questions a probe asks: HTTP, TCP, gRPC, a command in the container.
 
-Ports are translated to the pod's real ones. A gRPC probe is answered by a TCP connection: it says
-that the server listens, not what its health service thinks.
+Ports are translated to the pod's real ones.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.kube.objects import Object
+from tidegate.node.probes.grpc import check_health
 from tidegate.node.probes.timing import Answer, Check
 
 HOST = "127.0.0.1"
@@ -70,7 +70,9 @@ async def _ask(handler: Object, target: Target) -> Answer:
     if "tcpSocket" in handler:
         return await _tcp(handler["tcpSocket"], target)
     if "grpc" in handler:
-        return await _tcp(handler["grpc"], target)
+        action = handler["grpc"]
+        port = target.real_port(action["port"])
+        return await check_health(HOST, port, str(action.get("service") or ""))
     return Answer(True)
 
 
