@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ import kubernetes
 import pytest
 from kubernetes.client import ApiException
 from kubernetes.dynamic import DynamicClient
+from kubernetes.stream import portforward, stream
 
 from tests.conformance.objects import definition, service
 from tests.e2e.platform import Platform
+
+# The client leaves the sockets of its streams to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 KNATIVE = ("serving.knative.dev", "v1")
 JSON_PATCH = "application/json-patch+json"
@@ -263,3 +268,91 @@ def test_rights_and_logs(connected: Any, core: Any, platform: Platform, namespac
     assert core.read_namespaced_pod_log("p", namespace) == "from the pod\n"
     version = kubernetes.client.VersionApi(connected).get_code()
     assert version.git_version.startswith("v1.32")
+
+
+@pytest.fixture
+def box(core: Any, namespace: str) -> Iterator[str]:
+    """A pod that runs and listens on 8080."""
+    container = {"name": "c", "image": "counter", "ports": [{"containerPort": 8080}]}
+    core.create_namespaced_pod(
+        namespace, {"metadata": {"name": "box"}, "spec": {"containers": [container]}}
+    )
+    watch = kubernetes.watch.Watch()
+    for event in watch.stream(core.list_namespaced_pod, namespace, timeout_seconds=60):
+        statuses = event["object"].status.container_statuses
+        if statuses and statuses[0].ready:
+            watch.stop()
+    yield "box"
+    gc.collect()  # the client leaves its sockets to the collector, which warns of them
+
+
+def test_exec(core: Any, namespace: str, box: str) -> None:
+    call = core.connect_get_namespaced_pod_exec
+    command = ["sh", "-c", "echo out; echo err >&2"]
+    assert "out" in stream(call, box, namespace, command=command, stdout=True, stderr=True)
+    session = stream(
+        call,
+        box,
+        namespace,
+        command=["sh", "-c", "read line; echo got $line; exit 3"],
+        stdin=True,
+        stdout=True,
+        stderr=True,
+        _preload_content=False,
+    )
+    session.write_stdin("hello\n")
+    session.run_forever(timeout=30)
+    assert session.read_stdout() == "got hello\n"
+    assert session.returncode == 3
+
+
+def test_port_forward(core: Any, namespace: str, box: str) -> None:
+    forwarded = portforward(
+        core.connect_get_namespaced_pod_portforward, box, namespace, ports="8080"
+    )
+    socket = forwarded.socket(8080)
+    socket.settimeout(30)
+    for connection in ("keep-alive", "close"):
+        request = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n"
+        socket.sendall(request.encode())
+        assert socket.recv(65536).startswith(b"HTTP/1.1 200")
+    assert forwarded.error(8080) is None
+    socket.close()
+
+
+def test_a_port_that_cannot_be_forwarded_says_why(core: Any, namespace: str, box: str) -> None:
+    call = core.connect_get_namespaced_pod_portforward
+    forwarded = portforward(call, box, namespace, ports="9999")
+    socket = forwarded.socket(9999)
+    socket.settimeout(30)
+    assert socket.recv(100) == b""
+    assert "pod box declares no port 9999" in forwarded.error(9999)
+    socket.close()
+    with pytest.raises(ApiException) as refusal:
+        portforward(call, box, namespace, ports="http")
+    assert "unable to parse 'http' as a port" in str(refusal.value)
+
+
+def test_a_watch_from_a_version_that_is_gone_begins_anew(core: Any, namespace: str) -> None:
+    first = core.create_namespaced_config_map(namespace, {"metadata": {"name": "a"}})
+    old = first.metadata.resource_version
+    filler = {"data": {"text": "x" * 900_000}}
+    for number in range(12):  # more than the server remembers, 8 MiB
+        core.patch_namespaced_config_map(
+            "a", namespace, {**filler, "data": {"n": str(number), **filler["data"]}}
+        )
+    call = core.list_namespaced_config_map
+    with pytest.raises(ApiException) as gone:
+        list(
+            kubernetes.watch.Watch().stream(
+                call, namespace, resource_version=old, timeout_seconds=5
+            )
+        )
+    assert gone.value.status == 410
+    # Without a version of its own the client lists anew by itself.
+    for event in kubernetes.watch.Watch().stream(call, namespace, timeout_seconds=20):
+        if event["object"].metadata.name == "a":
+            assert event["object"].data["n"] == "11"
+            break
+    else:
+        pytest.fail("the watch saw nothing")

@@ -1,7 +1,7 @@
-"""`pods/<name>/portforward`: connections to a pod's ports, as kubectl makes them.
+"""`pods/<name>/portforward`: connections to a pod's ports, as kubectl and libraries make them.
 
-kubectl speaks SPDY inside the WebSocket. For every connection it opens two streams of one request
-id: first one for an error, then one for the data.
+kubectl speaks SPDY inside the WebSocket; libraries speak channels, see `portchannels`. For every
+connection kubectl opens two streams of one request id: first one for an error, then one for data.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from tidegate.apiserver.api import Api
 from tidegate.apiserver.http import spdy
 from tidegate.apiserver.http.exchange import ClientGoneError, Exchange
 from tidegate.apiserver.http.paths import ResourcePath
 from tidegate.apiserver.http.pods import attached, pod_on_node
+from tidegate.apiserver.http.portchannels import PROTOCOL, PortChannels, ports_asked
+from tidegate.apiserver.http.portsource import PortSource
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.apiserver.registry.spec import KindSpec
@@ -31,16 +32,6 @@ _READ_SIZE = 32 * 1024
 _MAX_CONNECTIONS = 256
 # Frames that may wait for a pod before they hold up the other connections of their client.
 _MAX_WAITING = 64
-
-
-class PortSource(Protocol):
-    """Where the ports of pods are: the node."""
-
-    async def connect(
-        self, namespace: str, pod: str, port: int
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to a container port. Raises ApiError and OSError."""
-        ...
 
 
 class PodPorts:
@@ -61,14 +52,21 @@ class PodPorts:
     ) -> None:
         pod_on_node(self._api, context, spec, target, verb)
         socket = exchange.socket
-        if socket is None or _PROTOCOL not in socket.offered:
-            raise BadRequest(f"port-forward is served over WebSockets that speak {_PROTOCOL}")
+        offered = socket.offered if socket is not None else ()
+        protocol = next((name for name in (_PROTOCOL, PROTOCOL) if name in offered), "")
+        if socket is None or not protocol:
+            raise BadRequest(
+                f"port-forward is served over WebSockets that speak {_PROTOCOL} or {PROTOCOL}"
+            )
         source = attached(self.source)
+        if protocol == _PROTOCOL:
+            work = _Tunnel(socket, source, target)
+        else:
+            work = PortChannels(socket, source, target, ports_asked(exchange))
         self._streams.check_room()
         exchange.code = 101
-        await socket.accept(_PROTOCOL)
-        tunnel = _Tunnel(socket, source, target)
-        await self._streams.hold(tunnel.run(), socket.read())
+        await socket.accept(protocol)
+        await self._streams.hold(work.run(), socket.read())
 
 
 @dataclass(eq=False)
