@@ -32,7 +32,8 @@ test: $(STAMP) ## Run every test, end to end ones too
 
 torture: $(STAMP) ## Break everything at random under load for an hour (TORTURE_SECONDS)
 	@scripts/install-test-tools
-	TORTURE_SECONDS=$(or $(TORTURE_SECONDS),3600) $(BIN)/pytest tests/torture
+	HITLESS_REQUESTS=$(or $(HITLESS_REQUESTS),100000) $(BIN)/pytest tests/e2e/test_hitless.py
+	TORTURE_SECONDS=$(or $(TORTURE_SECONDS),3000) $(BIN)/pytest tests/torture
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	$(BIN)/ruff check .
