@@ -55,7 +55,7 @@ class Request:
     async def _chunks(self) -> bytes:
         body = b""
         while True:
-            size = int(await self._reader.readline(), 16)
+            size = int(await self._reader.readuntil(b"\r\n"), 16)
             body += await self._reader.readexactly(size)
             await self._reader.readexactly(2)
             if not size:

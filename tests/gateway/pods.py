@@ -14,7 +14,8 @@ class CountingPod:
     """Computes on, like most programs, whatever becomes of the client.
 
     `/work?ms=100` answers after that time, `/hold` once `released` is set;
-    `/stream?chunks=5&ms=20` sends a chunk each so often;
+    `/stream?chunks=5&ms=20` sends a chunk each so often, and with `&silence` the end only once
+    `released` is set;
     `/headers` answers with what it got; `/status?code=425` with that status.
     """
 
@@ -72,6 +73,8 @@ class CountingPod:
             for _ in range(int(query["chunks"])):
                 await asyncio.sleep(pause)
                 writer.write(b"4\r\ndata\r\n")
+            if "silence" in query:
+                await self.released.wait()
             writer.write(b"0\r\n\r\n")
             return
         if url.path == "/hold":

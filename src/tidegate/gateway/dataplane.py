@@ -190,7 +190,7 @@ class DataPlane:
         slot = self.slots.of(revision)
         if slot is not None:
             # Without a pod wanted, limits do not matter to either plan.
-            nothing = Revision(revision, int(slot in self.config.limited), 0, 0)
+            nothing = Revision(revision, int(slot in self.config.limited), 0, 0, 0)
             self.set_servers(nothing, {})
 
     def close(self, revision: Key) -> None:
@@ -338,6 +338,7 @@ def _revision_entry(slot: str, revision: Revision) -> str:
         revision.key.name,
         str(revision.timeout_ms),
         str(revision.max_queued),
+        str(revision.tunnel_ms),
     ]
     if revision.affinity is not None:
         fields += [revision.affinity.cookie, str(revision.affinity.max_age)]

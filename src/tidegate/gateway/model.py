@@ -23,6 +23,7 @@ class Revision:
         key: namespace and name.
         limit: containerConcurrency, 0 for none.
         timeout_ms: a pod that is silent for longer loses the request.
+        tunnel_ms: a WebSocket on which nobody says anything for longer ends.
         max_queued: requests that may wait.
         speaks_h2: pods take HTTP/2 with prior knowledge.
         affinity: how sessions stick, None if they do not.
@@ -31,6 +32,7 @@ class Revision:
     key: Key
     limit: int
     timeout_ms: int
+    tunnel_ms: int
     max_queued: int
     speaks_h2: bool = False
     affinity: Affinity | None = None
@@ -69,6 +71,7 @@ class HostRoute:
         is_local: only the cluster asks for it, so that it needs no certificate.
         redirects: plain HTTP is sent to HTTPS.
         by_rule: not the header, but a rule of a gray release leads to the tag.
+        digest: of what the KIngress says, for who asks whether it is served; empty for a tag.
         rules: the rules that lead to tags of this host, as `encode_rules` writes them.
     """
 
@@ -79,3 +82,4 @@ class HostRoute:
     redirects: bool = False
     by_rule: bool = False
     rules: str = ""
+    digest: str = ""

@@ -22,6 +22,7 @@ _COOKIE_TIMEOUT = "serving.knative.dev.alibabacloud/cookie-timeout"
 _DEFAULT_COOKIE = "tidegate-session"
 _DEFAULT_COOKIE_SECONDS = 1800
 _DEFAULT_TIMEOUT_SECONDS = 300
+_DAY_MS = 86_400_000
 _COOKIE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 _H2_PORTS = frozenset(("h2c", "http2"))
@@ -34,6 +35,7 @@ def revision_of(obj: Object, *, affinity: Affinity | None, max_queued: int) -> R
         key=key_of(obj),
         limit=int(spec.get("containerConcurrency") or 0),
         timeout_ms=_timeout_ms(spec),
+        tunnel_ms=_tunnel_ms(spec),
         max_queued=_whole(annotations_of(obj).get(MAX_QUEUED), max_queued),
         speaks_h2=any(port.get("name") in _H2_PORTS for port in _ports(spec)),
         affinity=affinity,
@@ -130,6 +132,11 @@ def _timeout_ms(spec: Object) -> int:
     limits = (spec.get("responseStartTimeoutSeconds"), spec.get("idleTimeoutSeconds"))
     seconds += [int(limit) for limit in limits if limit]
     return min(seconds) * 1000
+
+
+def _tunnel_ms(spec: Object) -> int:
+    """How long a tunnel may be silent: the other limits end with the answer that opens it."""
+    return int(spec.get("idleTimeoutSeconds") or 0) * 1000 or _DAY_MS
 
 
 def _ports(spec: Object) -> list[Object]:
