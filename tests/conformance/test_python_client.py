@@ -312,10 +312,12 @@ def test_port_forward(core: Any, namespace: str, box: str) -> None:
     )
     socket = forwarded.socket(8080)
     socket.settimeout(30)
-    for connection in ("keep-alive", "close"):
-        request = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n"
-        socket.sendall(request.encode())
-        assert socket.recv(65536).startswith(b"HTTP/1.1 200")
+    socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answer = b""
+    while data := socket.recv(65536):
+        answer += data
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b'"pid"' in answer
     assert forwarded.error(8080) is None
     socket.close()
 
@@ -328,9 +330,6 @@ def test_a_port_that_cannot_be_forwarded_says_why(core: Any, namespace: str, box
     assert socket.recv(100) == b""
     assert "pod box declares no port 9999" in forwarded.error(9999)
     socket.close()
-    with pytest.raises(ApiException) as refusal:
-        portforward(call, box, namespace, ports="http")
-    assert "unable to parse 'http' as a port" in str(refusal.value)
 
 
 def test_a_watch_from_a_version_that_is_gone_begins_anew(core: Any, namespace: str) -> None:

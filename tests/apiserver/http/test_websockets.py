@@ -68,6 +68,30 @@ async def test_other_requests_are_no_websockets(face: Face, path: str) -> None:
     assert "watches, exec and port-forward only" in status["message"]
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", '"ports" is required'),
+        ("ports=http", "unable to parse 'http' as a port"),
+        ("ports=80&ports=65536", "unable to parse '65536' as a port"),
+        ("ports=" + ",".join(["80"] * 65), "at most 64 ports"),
+    ],
+)
+async def test_the_ports_to_forward_must_be_ports(face: Face, query: str, words: str) -> None:
+    await pod(face)
+    face.server.attach_ports(NoPorts())
+    status = await refusal(face, f"{PODS}/p/portforward?{query}", protocol="v4.channel.k8s.io")
+    assert status["code"] == 400
+    assert words in status["message"]
+
+
+class NoPorts:
+    """A node whose pods have no ports."""
+
+    async def connect(self, namespace: str, pod: str, port: int):
+        raise AssertionError("nothing gets here")
+
+
 async def test_a_command_is_required(face: Face) -> None:
     await pod(face)
     status = await refusal(face, f"{PODS}/p/exec")
