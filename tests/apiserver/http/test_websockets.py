@@ -89,7 +89,7 @@ class NoPorts:
     """A node whose pods have no ports."""
 
     async def connect(self, namespace: str, pod: str, port: int):
-        raise AssertionError("nothing gets here")
+        raise AssertionError(f"nobody asks for port {port} of {namespace}/{pod}")
 
 
 async def test_a_command_is_required(face: Face) -> None:
