@@ -16,22 +16,29 @@ from tidegate.kube.objects import Key
 
 ROUNDS = int(os.environ.get("TIDEGATE_CRASH_ROUNDS", "5"))
 
-# Eight writers, each on one object of its own and on ever new ones; a line per acknowledgement.
+# Eight writers, each on one object of its own and on ever new ones, every third of which it deletes
+# again; a line per acknowledgement.
 WRITER = """
 import asyncio, sys
 from pathlib import Path
 from tidegate.apiserver.storage.store import Store
 from tidegate.kube.objects import Key
 
+def acknowledge(name, stored):
+    sys.stdout.write(f"{name} {stored.version}\\n")
+    sys.stdout.flush()
+
 async def writer(store, number, round):
     count = 0
     while True:
         count += 1
-        for name in (f"w{number}", f"w{number}-{round}-{count}"):
+        brief = "d" if count % 3 == 0 else "w"
+        for name in (f"w{number}", f"{brief}{number}-{round}-{count}"):
             obj = {"metadata": {"name": name, "namespace": "a"}, "pad": "x" * 500}
             stored = await store.put("/things", Key("a", name), obj)
-            sys.stdout.write(f"{name} {stored.version}\\n")
-            sys.stdout.flush()
+            acknowledge(name, stored)
+        if brief == "d":
+            acknowledge("-" + name, await store.delete("/things", Key("a", name), stored.object))
 
 async def main():
     async with Store(Path(sys.argv[1])) as store:
@@ -69,7 +76,12 @@ async def test_every_acknowledged_write_survives_kill_9(tmp_path):
             assert store.version >= highest
             highest = store.version
             for name, version in acknowledged.items():
-                found = store.get("/things", Key("a", name))
+                found = store.get("/things", Key("a", name.removeprefix("-")))
+                if name.startswith("-"):
+                    assert found is None
+                    continue
+                if name.startswith("d") and found is None:
+                    continue  # the delete, too, has come to the disk
                 assert found is not None
                 assert found.version >= version
                 assert found.object["metadata"]["resourceVersion"] == str(found.version)
