@@ -3,7 +3,7 @@
 pod.json                                which pod this is and since when it is metered
 home/, tmp/                             its HOME and TMPDIR
 serviceaccount/                         token, ca.crt, namespace
-hosts                                   its /etc/hosts
+hosts, log/                             its /etc/hosts and /var/log
 volumes/<name>/                         the contents of its volumes
 containers/<name>/<attempt>/            one start: the runtime's records and the log
 containers/<name>/root/                 links to its volumes at their mount paths
@@ -53,6 +53,10 @@ class PodDirectory:
     @property
     def hosts(self) -> Path:
         return self.path / "hosts"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "log"
 
     @property
     def volumes(self) -> Path:

@@ -22,6 +22,7 @@ from tidegate.node.runtime.isolation import Mount
 
 SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _HOSTS = "/etc/hosts"
+_LOGS = "/var/log"
 _TERMINATION_LOG = "/dev/termination-log"
 _HOSTNAME_LIMIT = 63
 _READ_ONLY_KINDS = ("configMap", "secret", "projected", "downwardAPI")
@@ -59,6 +60,7 @@ def usual_mounts(
     if mounts_token(pod):
         yield Mount(directory.service_account, SERVICE_ACCOUNT_PATH)
     yield Mount(directory.hosts, _HOSTS, read_only=False)
+    yield Mount(directory.logs, _LOGS, read_only=False)
     path = str(container.get("terminationMessagePath") or _TERMINATION_LOG)
     yield Mount(termination_log(attempt), _mount_path(path), read_only=False)
 
@@ -72,6 +74,8 @@ def make_usual_files(pod: Object, directory: PodDirectory, attempt: Path) -> Non
     """Write the files that `usual_mounts` names, readable for every user of the pod."""
     directory.hosts.write_text(_hosts(pod), encoding="utf-8")
     directory.hosts.chmod(0o644)
+    directory.logs.mkdir(exist_ok=True)
+    directory.logs.chmod(0o777)
     log = termination_log(attempt)
     log.touch()
     log.chmod(0o666)
