@@ -166,7 +166,9 @@ class Scaler:
     async def _reconcile(self, key: Key) -> float | None:
         autoscaler = self._autoscalers.get(key.name, key.namespace)
         if autoscaler is None or is_deleting(autoscaler):
-            self._tracked.pop(key, None)
+            gone = self._tracked.pop(key, None)
+            if gone is not None:
+                self._metrics.forget(gone.uid)
             self._parsed.pop(key, None)
             return None
         deployment = self._known_deployments.get(target_name(autoscaler), key.namespace)
@@ -230,7 +232,11 @@ class Scaler:
             decision = Decision(0, active=False)
         in_flight = {load.name: load.in_flight for load in snapshot.pods} if snapshot else {}
         sessions = _fresh_sessions(snapshot, now)
-        views = [pod_view(pod, sessions_until=sessions.get(name_of(pod), 0.0)) for pod in pods]
+        gateways = self._demand.gateways
+        views = [
+            pod_view(pod, gateways=gateways, sessions_until=sessions.get(name_of(pod), 0.0))
+            for pod in pods
+        ]
         step = plan(
             decision.desired,
             replicas_of(deployment),

@@ -78,8 +78,12 @@ class JobController:
     def _observe(self, old: Object | None, new: Object | None) -> None:
         pod = new or old
         reference = controller_of(pod) if pod is not None else None
-        if pod is not None and reference is not None:
-            self._expectations.created(str(reference.get("uid", "")), name_of(pod))
+        if pod is None or reference is None:
+            return
+        owner = str(reference.get("uid", ""))
+        self._expectations.created(owner, name_of(pod))
+        if new is None or is_deleting(new):
+            self._expectations.deleted(owner, uid_of(pod))
 
     def _forget(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or uid_of(new) != uid_of(old)):
@@ -179,16 +183,23 @@ class JobController:
         await self._delete(job, pods)
 
     async def _delete(self, job: Object, pods: Sequence[Object]) -> None:
+        owner = uid_of(job)
+        going = self._expectations.pending_deletes(owner)
+
         async def delete(pod: Object) -> None:
+            self._expectations.deleting(owner, uid_of(pod))
             try:
                 await self._client.delete(
                     PODS, name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod)
                 )
-            except NotFound:
-                return
+            except BaseException as error:
+                self._expectations.deleted(owner, uid_of(pod))
+                if isinstance(error, NotFound):
+                    return
+                raise
             await self._events.normal(job, "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
 
-        await asyncio.gather(*(delete(pod) for pod in pods if not is_deleting(pod)))
+        await asyncio.gather(*(delete(pod) for pod in pods if uid_of(pod) not in going))
 
     async def _release(self, pods: Iterable[Object]) -> None:
         await asyncio.gather(*(self._release_one(pod) for pod in pods))
