@@ -293,3 +293,14 @@ def test_weights_are_small_and_described() -> None:
     weights = IMAGE / "weights"
     assert sum(path.stat().st_size for path in weights.iterdir()) <= 20_000_000
     assert json.loads((weights / "model.json").read_text())["picture_side"] >= 128
+
+
+def test_the_extra_asks_for_what_the_image_pins() -> None:
+    project = tomllib.loads((IMAGE.parent.parent / "pyproject.toml").read_text())["project"]
+    asked = dict(p.split(">=") for p in project["optional-dependencies"]["diffusers"])
+    lines = (IMAGE / "requirements-diffusers.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert asked.keys() == pinned.keys()
+    for name, least in asked.items():
+        assert f"{pinned[name]}.".startswith(f"{least}.")
+    assert not any(p.startswith(tuple(asked)) for p in project["dependencies"])
