@@ -5,8 +5,6 @@ The callers pass copies. Source: Knative Serving's `*_defaults.go`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from tidegate.apis.fields import part
 from tidegate.apis.settings import Defaults, Settings
 from tidegate.apis.templates import render
@@ -75,10 +73,13 @@ def set_revision_defaults(spec: Object, settings: Settings, metadata: Object) ->
     init_containers: list[Object] = spec.get("initContainers") or []
     _name_containers(init_containers, defaults.init_container_name_template, metadata)
     writable = _writable_volumes(spec)
+    for container in (*containers, *init_containers):
+        _set_resource_defaults(container, defaults)
+        _set_mount_defaults(container, writable)
+    sidecars_too = settings.features.is_enabled("multi-container-probing")
     for container in containers:
-        _set_container_defaults(container, defaults, writable, serving=_is_serving(containers))
-    for container in init_containers:
-        _set_container_defaults(container, defaults, writable, serving=None)
+        serves = len(containers) == 1 or bool(container.get("ports"))
+        _set_probe_defaults(container, serves=serves, sidecars_too=sidecars_too)
 
 
 def _set_shorter_timeouts(spec: Object, defaults: Defaults) -> None:
@@ -104,13 +105,6 @@ def _name_containers(containers: list[Object], template: str, metadata: Object) 
             container["name"] = f"{name}-{index}" if len(containers) > 1 else name
 
 
-def _is_serving(containers: list[Object]) -> Any:
-    def check(container: Object) -> bool:
-        return len(containers) == 1 or bool(container.get("ports"))
-
-    return check
-
-
 def _writable_volumes(spec: Object) -> set[str]:
     return {
         str(volume.get("name"))
@@ -119,17 +113,18 @@ def _writable_volumes(spec: Object) -> set[str]:
     }
 
 
-def _set_container_defaults(
-    container: Object, defaults: Defaults, writable: set[str], *, serving: Any
-) -> None:
-    _set_resource_defaults(container, defaults)
+def _set_mount_defaults(container: Object, writable: set[str]) -> None:
     for mount in container.get("volumeMounts") or ():
         if mount.get("name") not in writable:
             mount["readOnly"] = True
-    if serving is None:
-        return
-    if serving(container):
-        _set_readiness_defaults(container.setdefault("readinessProbe", {}))
+
+
+def _set_probe_defaults(container: Object, *, serves: bool, sidecars_too: bool) -> None:
+    if serves:
+        container.setdefault("readinessProbe", {})
+    probe: Object | None = container.get("readinessProbe")
+    if probe is not None and (serves or sidecars_too):
+        _set_readiness_defaults(probe)
     for kind in ("readinessProbe", "livenessProbe", "startupProbe"):
         _set_grpc_defaults(container.get(kind))
 
