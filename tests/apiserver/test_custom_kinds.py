@@ -120,7 +120,14 @@ async def test_a_definition_makes_a_kind_and_takes_it_away(tmp_path):
         ({"color": "green"}, 'Unsupported value: "green": supported values: "blue", "red"'),
         ({"tag": "UPPER"}, "spec.tag in body should match"),
         ({"tag": "toolong"}, "should be at most 5 chars long"),
-        ({"size": "3"}, "spec.size in body must be of type int64"),
+        (
+            {"size": "3"},
+            'spec.size: Invalid value: "string": spec.size in body must be of type integer:'
+            ' "string"',
+        ),
+        ({"size": True}, 'spec.size in body must be of type integer: "boolean"'),
+        ({"color": 3}, 'spec.color in body must be of type string: "integer"'),
+        ({"replicas": 1.5}, 'spec.replicas in body must be of type integer: "number"'),
     ],
 )
 async def test_the_schema_is_enforced(tmp_path, spec, message):

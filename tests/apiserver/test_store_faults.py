@@ -62,6 +62,7 @@ async def write_until_killed(path: Path, number: int) -> list[tuple[str, int]]:
     return [(name.decode(), int(version)) for name, version in map(bytes.split, complete)]
 
 
+@pytest.mark.timeout(120 + 15 * ROUNDS)
 async def test_every_acknowledged_write_survives_kill_9(tmp_path):
     path = tmp_path / "store.db"
     acknowledged: dict[str, int] = {}

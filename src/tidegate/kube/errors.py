@@ -104,7 +104,8 @@ class ApiError(UserError):
             "reason": self.reason,
             "code": self.code,
         }
-        if details:
+        # Some clients look into the details of these without asking whether there are any.
+        if details or self.code in (403, 404):
             status["details"] = details
         return status
 

@@ -304,6 +304,9 @@ _SPECIAL: dict[str, Check] = {
 }
 
 
+_SCHEMA_TYPES = {"int32": "integer", "int64": "integer", "bool": "boolean"}
+
+
 def _refuse_types(spec: KindSpec, obj: Object, report: Report) -> None:
     path, value, expected, detail = report.wrong[0]
     found = _type_name(value)
@@ -316,14 +319,22 @@ def _refuse_types(spec: KindSpec, obj: Object, report: Report) -> None:
         raise BadRequest(f"{_cannot_handle(spec)}: {problem}{where}")
     errors = FieldErrors()
     for path, value, expected, detail in report.wrong:
-        problem = detail or f'{path} in body must be of type {expected}: "{_type_name(value)}"'
-        errors.type_invalid(path, value, problem)
+        found = _schema_type(value)
+        wanted = _SCHEMA_TYPES.get(expected, expected)
+        problem = detail or f'{path} in body must be of type {wanted}: "{found}"'
+        errors.type_invalid(path, found, problem)
     errors.raise_for(spec.resource, obj)
 
 
 def _cannot_handle(spec: KindSpec) -> str:
     kind = spec.resource.kind
     return f'{kind} in version "{spec.resource.version}" cannot be handled as a {kind}'
+
+
+def _schema_type(value: Any) -> str:
+    """The type by JSON schema's name, as messages about custom kinds have it."""
+    name = _type_name(value)
+    return "integer" if type(value) is int else _SCHEMA_TYPES.get(name, name)
 
 
 def _type_name(value: Any) -> str:
