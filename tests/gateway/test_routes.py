@@ -163,4 +163,4 @@ def test_plain_http_is_not_sent_to_nowhere() -> None:
         entries(host_routes(obj), slot_of, name="owner", has_https=False)
     assert entries(host_routes(obj), slot_of, name="owner")["a.example"].startswith("~")
     obj["spec"]["rules"][0]["visibility"] = "ClusterLocal"
-    assert entries(host_routes(obj), slot_of, name="owner") == {"a.example": "slot-r"}
+    assert entries(host_routes(obj), slot_of, name="owner")["a.example"] == "slot-r"

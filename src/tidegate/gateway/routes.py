@@ -8,11 +8,14 @@ number of entries behind it. `host|tag:<tag>` is what the header `Knative-Servin
 A host with conditions has the name `~` and a digest as value. Under `~digest|default` there is
 what has been said above; `~digest|https` says that plain HTTP is sent to HTTPS; `~digest|rules`
 has the rules of a gray release, and `~digest|rule:<tag>` where they lead.
+
+`host|hash` is what a probe of the host is answered with.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -54,6 +57,8 @@ def host_routes(ingress: Object) -> list[HostRoute]:
     routes: list[HostRoute] = []
     rules = _rules(ingress)
     spec: Object = ingress.get("spec") or {}
+    said = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(said.encode()).hexdigest()
     for number, rule in enumerate(_list(spec, "rules")):
         is_local = rule.get("visibility") == "ClusterLocal"
         redirects = spec.get("httpOption") == "Redirected" and not is_local
@@ -70,6 +75,7 @@ def host_routes(ingress: Object) -> list[HostRoute]:
                     redirects=redirects,
                     by_rule=by_rule,
                     rules="" if tag else rules,
+                    digest="" if tag else digest,
                 )
                 for host in _list(rule, "hosts")
             ]
@@ -123,6 +129,8 @@ def entries(
         if conditions:
             target = _conditional({**conditions, "default": target}, name, result)
         result[route.host] = target
+        if route.digest:
+            result[f"{route.host}|hash"] = route.digest
     return result
 
 

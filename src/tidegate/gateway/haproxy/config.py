@@ -43,6 +43,11 @@ class Limits:
     connections: int
     threads: int
 
+    @property
+    def crowded(self) -> int:
+        """Connections of clients above which none is kept for a next request."""
+        return self.clients * 4 // 5
+
 
 @dataclass(frozen=True)
 class Config:
