@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import time
@@ -20,6 +21,7 @@ from tidegate.node.images.environments import Environments
 from tidegate.node.images.errors import BrokenImageError
 from tidegate.node.images.store import Image, ImageStore
 from tidegate.node.runtime.contract import Launch, StartError
+from tidegate.node.runtime.isolation import Identity, Isolation, Limits, Mount
 from tidegate.node.runtime.process.processes import ProcessName
 from tidegate.node.runtime.process.runtime import ProcessContainer, ProcessRuntime
 
@@ -287,3 +289,47 @@ async def test_a_program_gets_nothing_of_the_template(
     # The fourth is the listing's own.
     assert descriptors == "['0', '1', '2'] 4"
     assert rest == ["True", "True", "['COLOUR', 'PATH'] True"]
+
+
+async def test_where_nothing_can_be_mounted_a_container_runs_and_it_is_said(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path, program="import os; print(os.path.exists('/tidegate-x'))")
+    await runtime.prepare(image)
+    [warm] = runtime._warm.values()
+    # As it is on a machine that forbids namespaces.
+    warm.ability, warm.reason = "", "unshare: Operation not permitted"
+    asked = Isolation(
+        mounts=(Mount(tmp_path, "/tidegate-x"),), identity=Identity(read_only_root=True)
+    )
+    wanted = dataclasses.replace(launch(tmp_path, image, "python3", "main.py"), isolation=asked)
+    container = await runtime.start(wanted)
+    assert (await container.wait()).code == 0
+    assert log_of(container) == ["False"]
+    assert container.not_enforced == (
+        "volumes are at $TIDEGATE_ROOT<mountPath> only: unshare: Operation not permitted",
+        "the root file system is writable: unshare: Operation not permitted",
+    )
+
+
+async def test_a_template_that_dies_takes_no_limit_with_it(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(
+        tmp_path,
+        program="import signal, time\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: globals().update(x=bytearray(200 << 20)))\n"
+        "print('up')\nwhile True: time.sleep(1)\n",
+    )
+    limited = launch(tmp_path, image, "python3", "main.py")
+    container = await runtime.start(dataclasses.replace(limited, limits=Limits(memory=64 << 20)))
+    await log_line(container, "up")
+    [warm] = runtime._warm.values()
+    os.kill(warm.pid, signal.SIGKILL)
+    await warm.wait_lost()
+    async with asyncio.timeout(10):
+        while not runtime._warm or next(iter(runtime._warm.values())) is warm:
+            await asyncio.sleep(0.01)
+    os.kill(container.process.pid, signal.SIGUSR1)
+    ended = await container.wait()
+    assert (ended.code, ended.out_of_memory) == (137, True)

@@ -179,6 +179,8 @@ class Template:
         self._watches: dict[int, sandbox.MemoryWatch] = {}
         self._groups: dict[int, str] = {}
         self._overdrawn: set[int] = set()
+        # Containers of a template that died: somebody else reaps them.
+        self._others: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._containers: dict[int, str] = {}
@@ -211,9 +213,12 @@ class Template:
                 continue
             if not watch.is_alive():
                 del self._watches[pid]
+                self._others.pop(pid, None)
             elif watch.is_exceeded(now):
                 del self._watches[pid]
                 self._overdrawn.add(pid)
+                if pid in self._others:
+                    self._write_exit(self._others.pop(pid), int(signal.SIGKILL), overdrawn=True)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
 
@@ -261,6 +266,7 @@ class Template:
                 self._attach(request["directory"])
                 if request["memory"] and _start_time(request["pid"]) == request["startTime"]:
                     self._watch(request["pid"], request["memory"])
+                    self._others[request["pid"]] = request["directory"]
                 return {}
             if request["op"] == "retire":
                 self._retired = True
@@ -359,14 +365,18 @@ class Template:
             return
         for pump in self._pumps.get(directory, ()):
             pump.drain()
-        number = -code if code < 0 else 0
+        self._write_exit(directory, -code if code < 0 else 0, code, pid in self._overdrawn)
+        self._overdrawn.discard(pid)
+
+    def _write_exit(
+        self, directory: str, number: int, code: int = 0, overdrawn: bool = False
+    ) -> None:
         status = {
             "code": 128 + number if number else code,
             "signal": number,
             "at": time.time(),
-            "overdrawn": pid in self._overdrawn,
+            "overdrawn": overdrawn,
         }
-        self._overdrawn.discard(pid)
         with contextlib.suppress(OSError):
             _write_json(os.path.join(directory, "exit.json"), status)
 
