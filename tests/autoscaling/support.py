@@ -12,6 +12,7 @@ from tidegate.autoscaling.settings import parse_settings
 from tidegate.kube.objects import Key
 
 REVISION = Key("default", "sd-00001")
+GATEWAY = "gateway"
 
 
 def pod_autoscaler(name="sd-00001", *, concurrency=1, reachability="Reachable", **annotations):
@@ -57,6 +58,10 @@ class ManualDemand:
         self._latest = {}
         self._fresh = {}
         self._wake = asyncio.Event()
+
+    @property
+    def gateways(self):
+        return frozenset((GATEWAY,))
 
     def say(self, item):
         self._latest[item.revision] = item

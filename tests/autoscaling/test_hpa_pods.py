@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from tests.autoscaling.support import ManualDemand, pod_autoscaler
+from tests.autoscaling.support import GATEWAY, ManualDemand, pod_autoscaler
 from tests.node.images import make_image
 from tests.node.running import pid_of, stage
 from tests.support.virtual_clock import VirtualClock
@@ -136,7 +136,7 @@ async def test_a_pod_that_burns_is_scaled_up_and_down_again(tmp_path):
         assert clock.time() - quiet_since >= 285
         assert await replicas() == 3
         for pod in draining:
-            patch = {"metadata": {"annotations": {DRAINED: "true"}}}
+            patch = {"metadata": {"annotations": {DRAINED: GATEWAY}}}
             await client.patch(PODS, name_of(pod), patch, namespace="default")
         await theatre.api.eventually(lambda: ready(1), timeout=30)
         assert await replicas() == 1

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.autoscaling.support import REVISION, ManualDemand, demand, pod_autoscaler
+from tests.autoscaling.support import GATEWAY, REVISION, ManualDemand, demand, pod_autoscaler
 from tests.support.api import running_api
 from tests.support.virtual_clock import VirtualClock
 from tidegate.apis.autoscaling import KPA_CLASS, POD_AUTOSCALERS
@@ -132,7 +132,7 @@ class World:
 
     async def drained(self, *names):
         for name in names or sorted(await self.draining()):
-            patch = {"metadata": {"annotations": {DRAINED: "true"}}}
+            patch = {"metadata": {"annotations": {DRAINED: GATEWAY}}}
             await self.client.patch(PODS, name, patch, namespace="default")
         await self.settle()
 

@@ -8,7 +8,7 @@ import time
 
 from tests.gateway.world import World
 from tidegate.apis.demand import Demand
-from tidegate.gateway.demand import DemandHub
+from tidegate.apis.demand_hub import DemandHub
 from tidegate.kube.objects import Key
 
 SD = Key("default", "sd-00001")
@@ -19,7 +19,7 @@ def demand(revision: Key, queued: int) -> Demand:
 
 
 async def test_a_slow_reader_gets_the_latest_of_each_revision() -> None:
-    hub = DemandHub()
+    hub = DemandHub("gateway")
     other = Key("default", "other")
     async with hub.subscribe() as demands:
         for queued in range(5):
@@ -31,7 +31,7 @@ async def test_a_slow_reader_gets_the_latest_of_each_revision() -> None:
 
 
 async def test_a_reader_that_comes_later_hears_of_what_is_known() -> None:
-    hub = DemandHub()
+    hub = DemandHub("gateway")
     hub.publish(demand(SD, 3))
     async with hub.subscribe() as demands:
         assert (await anext(demands)).queued == 3

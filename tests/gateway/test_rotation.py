@@ -114,4 +114,4 @@ async def annotate(world: World, pod: str, annotations: dict[str, str | None]) -
 
 
 async def is_drained(world: World, pod: str) -> bool:
-    return annotations_of(await world.get(PODS, pod)).get("tidegate.dev/drained") == "true"
+    return annotations_of(await world.get(PODS, pod)).get("tidegate.dev/drained") == "gateway"

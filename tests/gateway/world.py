@@ -238,12 +238,15 @@ class World:
 
 
 @asynccontextmanager
-async def running_gateway(directory: Path, **options: Any) -> AsyncIterator[World]:
-    """A gateway on an API of its own; HAProxy is ended with it."""
+async def running_gateway(
+    directory: Path, *, api: RunningApi | None = None, **options: Any
+) -> AsyncIterator[World]:
+    """A gateway on `api`, or on one of its own; HAProxy is ended with it."""
     small = {"limited_slots": 8, "unlimited_slots": 8, "stages": 16, "threads": 2}
     chosen = {"port": free_port(), **small, **options}
     settings = GatewaySettings(data_dir=directory, **chosen)
-    async with running_api(directory) as api, AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        api = api or await stack.enter_async_context(running_api(directory))
         world = World(api, settings, stack)
         await world.start()
         try:

@@ -59,6 +59,11 @@ class Demand:
 class DemandSource(Protocol):
     """Where the autoscaler gets demand from: one gateway, or the sum of several."""
 
+    @property
+    def gateways(self) -> frozenset[str]:
+        """The gateways that may send requests to pods, by name."""
+        ...
+
     def snapshot(self, revision: Key) -> Demand | None:
         """The latest known demand, None for a revision the gateway does not serve."""
         ...

@@ -32,18 +32,24 @@ _ACTIVATION_SLACK_SECONDS = 30.0
 _DEFAULT_PROGRESS_SECONDS = 600.0
 
 
-def pod_view(pod: Object, *, sessions_until: float = 0.0) -> PodView:
-    """A pod as the plan sees it; only the gateway's word makes it drained."""
+def pod_view(
+    pod: Object, *, gateways: frozenset[str] = frozenset(), sessions_until: float = 0.0
+) -> PodView:
+    """A pod as the plan sees it; only the word of all `gateways` makes it drained."""
     annotations = annotations_of(pod)
     draining = annotations.get(DRAIN) == "true"
     return PodView(
         name=name_of(pod),
         ready=is_condition_true(pod, "Ready"),
         draining=draining,
-        drained=draining and annotations.get(DRAINED) == "true",
+        drained=draining and _is_drained(annotations.get(DRAINED, ""), gateways),
         created=parse_rfc3339(pod["metadata"]["creationTimestamp"]),
         sessions_until=sessions_until,
     )
+
+
+def _is_drained(said: str, gateways: frozenset[str]) -> bool:
+    return bool(gateways) and gateways <= frozenset(said.split(","))
 
 
 def is_replica(pod: Object) -> bool:

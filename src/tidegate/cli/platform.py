@@ -17,6 +17,7 @@ import uvloop
 from tidegate.apiserver import assembly as apiserver
 from tidegate.apiserver.assembly import ApiServer, ApiServerSettings
 from tidegate.autoscaling import assembly as autoscaling
+from tidegate.autoscaling.gateways import Gateways
 from tidegate.cli.readiness import READY, Announcer
 from tidegate.cli.settings import Settings
 from tidegate.console import assembly as console
@@ -183,7 +184,7 @@ class Platform:
 
     def _autoscaling(self, doors: Gateway) -> tuple[Context, list[Runnable]]:
         context = self._as(AUTOSCALER)
-        return context, autoscaling.build(context, doors.demand)
+        return context, autoscaling.build(context, Gateways((doors.demand,), self._clock))
 
     def _as(self, username: str, *groups: str) -> Context:
         return _context(self._api.client(username, groups), self._clock)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from tidegate.apis.demand import DemandSource
+from tidegate.apis.demand_hub import DemandHub
 from tidegate.gateway.access import AccessRecords
 from tidegate.gateway.agent import Agent
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.demand import DemandHub, Sampler
+from tidegate.gateway.demand import Sampler
 from tidegate.gateway.listener import listening
 from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.settings import GatewaySettings, TlsSettings
@@ -25,7 +26,7 @@ class Gateway:
 
     def __init__(self, context: Context, settings: GatewaySettings) -> None:
         self._plane = DataPlane(settings, context.clock)
-        self._hub = DemandHub()
+        self._hub = DemandHub(settings.name)
         self._sessions = Sessions(context.clock)
         self._sampler = Sampler(self._plane, self._hub, self._sessions, context.clock)
         self.records = AccessRecords(lambda: self._sampler.lateness)
@@ -39,7 +40,8 @@ class Gateway:
             max_queued=settings.max_queued,
         )
         self._status = RouteStatus(context, self._agent, settings)
-        self._drains = Drains(context, self._plane)
+        self._reports = settings.reports
+        self._drains = Drains(context, self._plane, settings.name)
 
     @property
     def demand(self) -> DemandSource:
@@ -65,7 +67,7 @@ class Gateway:
             group.create_task(self._agent.run())
             group.create_task(self._sampler.run())
             group.create_task(self._drains.controller.run())
-            for controller in self._status.controllers:
+            for controller in self._status.controllers if self._reports else ():
                 group.create_task(controller.run())
 
     async def stop_proxy(self) -> None:

@@ -1,4 +1,4 @@
-"""Demand per revision: who asks for it, how often it is measured, and who hears of it.
+"""Demand per revision: who asks for it, and how often it is measured.
 
 HAProxy's park and its full slots say at once that somebody waits; the slots concerned are then
 measured every few milliseconds until nobody waits. Slots with pods are measured about every
@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tidegate.apis.demand import Demand, PodLoad
+from tidegate.apis.demand_hub import DemandHub
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.haproxy.socket import AdminError
 from tidegate.gateway.haproxy.state import Row, parse_now, parse_park, parse_stat
@@ -31,59 +31,6 @@ _BUSY_SECONDS = 0.2
 _CALM_SECONDS = 1.0
 _AT_ONCE = 32
 _CLOCK_SECONDS = 60.0
-
-
-class DemandHub:
-    """A `DemandSource`: the latest demand of each revision, and its subscribers."""
-
-    def __init__(self) -> None:
-        self._latest: dict[Key, Demand] = {}
-        self._subscribers: list[_Mailbox] = []
-
-    def snapshot(self, revision: Key) -> Demand | None:
-        """The latest known demand, None for a revision the gateway does not serve."""
-        return self._latest.get(revision)
-
-    @asynccontextmanager
-    async def subscribe(self) -> AsyncGenerator[AsyncIterator[Demand]]:
-        """Demands as they change; a slow reader gets only the latest of each revision."""
-        mailbox = _Mailbox()
-        for demand in self._latest.values():
-            mailbox.put(demand)
-        self._subscribers.append(mailbox)
-        try:
-            yield mailbox.read()
-        finally:
-            self._subscribers.remove(mailbox)
-
-    def publish(self, demand: Demand) -> None:
-        """Make `demand` the latest of its revision."""
-        self._latest[demand.revision] = demand
-        for mailbox in self._subscribers:
-            mailbox.put(demand)
-
-    def forget(self, revision: Key) -> None:
-        """The gateway serves the revision no more."""
-        self._latest.pop(revision, None)
-
-
-class _Mailbox:
-    """Bounded by the number of revisions: a newer demand takes the place of an older one."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[Key, Demand] = {}
-        self._filled = asyncio.Event()
-
-    def put(self, demand: Demand) -> None:
-        self._waiting[demand.revision] = demand
-        self._filled.set()
-
-    async def read(self) -> AsyncIterator[Demand]:
-        while True:
-            await self._filled.wait()
-            while self._waiting:
-                yield self._waiting.pop(next(iter(self._waiting)))
-            self._filled.clear()
 
 
 @dataclass

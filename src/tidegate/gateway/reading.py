@@ -88,9 +88,9 @@ def is_draining(pod: Object) -> bool:
     return annotations_of(pod).get(DRAIN) == "true"
 
 
-def is_drained(pod: Object) -> bool:
-    """Whether the gateway has said that nothing is in flight there."""
-    return annotations_of(pod).get(DRAINED) == "true"
+def drained_by(pod: Object) -> frozenset[str]:
+    """The gateways that have said that they have nothing in flight there."""
+    return frozenset(name for name in annotations_of(pod).get(DRAINED, "").split(",") if name)
 
 
 def revision_name_of_slice(piece: Object) -> str:

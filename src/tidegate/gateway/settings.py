@@ -29,6 +29,8 @@ class GatewaySettings:
     """Where and how large.
 
     Attributes:
+        name: of this gateway among several.
+        reports: whether it writes the status of routes; one of several gateways does.
         data_dir: Tidegate's data directory; the gateway keeps its files in `gateway` under it.
         bind: the address clients connect to.
         port: the port clients connect to.
@@ -50,4 +52,6 @@ class GatewaySettings:
     max_queued: int = 10_000
     hold_seconds: int = 600
     threads: int = 0
+    name: str = "gateway"
+    reports: bool = True
     tls: TlsSettings | None = None

@@ -14,6 +14,7 @@ from tidegate.gateway.haproxy.socket import AdminError
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller
+from tidegate.kube.errors import Conflict
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -21,6 +22,9 @@ from tidegate.kube.objects import (
     controller_of,
     is_deleting,
     labels_of,
+    name_of,
+    namespace_of,
+    resource_version_of,
     with_condition,
 )
 from tidegate.kube.resources import INGRESSES, PODS
@@ -109,10 +113,14 @@ class RouteStatus:
 
 
 class Drains:
-    """Says `drained` of each pod that is to drain and has nothing in flight any more."""
+    """Says of each pod that is to drain when this gateway has nothing in flight there any more.
 
-    def __init__(self, context: Context, plane: DataPlane) -> None:
+    Every gateway adds its name to the pod's annotation.
+    """
+
+    def __init__(self, context: Context, plane: DataPlane, name: str) -> None:
         self._context = context
+        self._name = name
         self._plane = plane
         self._pods = context.informers.of(PODS, label_selector=reading.REVISION_LABEL)
         self.controller = Controller("gateway-drains", self._reconcile, clock=context.clock)
@@ -124,7 +132,8 @@ class Drains:
             return None
         if not reading.is_draining(pod):
             return None
-        if reading.is_drained(pod):
+        said = reading.drained_by(pod)
+        if self._name in said:
             return None
         revision = Key(key.namespace, labels_of(pod)[reading.REVISION_LABEL])
         try:
@@ -133,12 +142,19 @@ class Drains:
         except AdminError as error:
             logger.debug("drain of %s: %s", key, error)
             return _LOOK_AGAIN
-        await self._context.client.patch(
-            PODS,
-            key.name,
-            {"metadata": {"annotations": {reading.DRAINED: "true"}}},
-            namespace=key.namespace,
-        )
+        return await self._say(pod, said | {self._name})
+
+    async def _say(self, pod: Object, names: frozenset[str]) -> float | None:
+        metadata: Object = {"annotations": {reading.DRAINED: ",".join(sorted(names))}}
+        if len(names) > 1:
+            # Nobody's word may be lost to somebody who speaks at the same time.
+            metadata["resourceVersion"] = resource_version_of(pod)
+        try:
+            await self._context.client.patch(
+                PODS, name_of(pod), {"metadata": metadata}, namespace=namespace_of(pod)
+            )
+        except Conflict:
+            return _LOOK_AGAIN
         return None
 
     async def _is_idle(self, revision: Key, pod: str) -> bool:
