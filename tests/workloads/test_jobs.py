@@ -293,3 +293,30 @@ async def test_ends_are_counted_once_over_a_restart_of_the_controllers(tmp_path)
 async def jobs_status_after(directory, clock):
     async with jobs_of(directory, clock=clock) as jobs:
         return await jobs.status()
+
+
+async def test_orphans_that_match_are_adopted_and_strangers_released(tmp_path):
+    async with jobs_of(tmp_path) as jobs:
+        made = await jobs.create(parallelism=2, completions=2)
+        orphan, stranger = await jobs.active()
+        client = jobs.world.client
+        for metadata in ({"ownerReferences": None}, {"ownerReferences": None, "finalizers": None}):
+            await client.patch(PODS, name_of(orphan), {"metadata": metadata}, namespace="default")
+            await jobs.world.settle()
+            adopted = await jobs.world.get(PODS, name_of(orphan))
+            assert controller_of(adopted)["uid"] == uid_of(made)
+            assert adopted["metadata"]["finalizers"] == [FINALIZER]
+
+        patch = {"metadata": {"labels": None}}
+        await client.patch(PODS, name_of(stranger), patch, namespace="default")
+        await jobs.world.settle()
+        released = await jobs.world.get(PODS, name_of(stranger))
+        assert controller_of(released) is None
+        assert "finalizers" not in released["metadata"]
+        active = await jobs.active()
+        assert len(active) == 2
+        for pod in active:
+            await jobs.end(pod)
+        status = await jobs.status()
+        assert status["succeeded"] == 2
+        assert "failed" not in status

@@ -36,8 +36,14 @@ from tidegate.workloads.job_status import (
     job_spec,
     status_for,
 )
-from tidegate.workloads.ownership import controlled, index_ownership
-from tidegate.workloads.pods import spec_of, status_of
+from tidegate.workloads.ownership import (
+    claim,
+    controlled,
+    index_ownership,
+    matching_owners,
+    orphans,
+)
+from tidegate.workloads.pods import is_active, spec_of, status_of
 
 # Bounds the writes of one reconcile; the rest follows in the next.
 _BURST = 500
@@ -68,6 +74,7 @@ class JobController:
             Controller("job", self.reconcile, clock=context.clock)
             .watch(self._jobs)
             .watch(self._pods, owner_key(JOBS))
+            .watch(self._pods, self._adopters)
         )
         self.orphans = (
             Controller("job-orphans", self.free, clock=context.clock)
@@ -85,6 +92,11 @@ class JobController:
         if new is None or is_deleting(new):
             self._expectations.deleted(owner, uid_of(pod))
 
+    def _adopters(self, pod: Object) -> Iterable[Key]:
+        if controller_of(pod) is not None or is_deleting(pod):
+            return []
+        return [key_of(job) for job in matching_owners(self._jobs, pod)]
+
     def _forget(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or uid_of(new) != uid_of(old)):
             self._expectations.forget(uid_of(old))
@@ -97,7 +109,7 @@ class JobController:
         if cached is None:
             return None
         job = self._newest(cached)
-        pods = controlled(self._pods, job)
+        pods = await claim(self._client, self._pods, job)
         over = finished_at(job)
         if over is not None:
             await self._release(pod for pod in pods if is_tracked(pod))
@@ -105,6 +117,7 @@ class JobController:
         return await self._advance(job, pods)
 
     async def _advance(self, job: Object, pods: Sequence[Object]) -> float | None:
+        pods = await asyncio.gather(*(self._tracked(job, pod) for pod in pods))
         now = self._clock.time()
         views = [job_pod(pod) for pod in pods]
         plan = job_policy.plan(
@@ -176,6 +189,19 @@ class JobController:
         except BaseException:
             self._expectations.created(owner, name_of(pod))
             raise
+
+    async def _tracked(self, job: Object, pod: Object) -> Object:
+        """The pod with the finalizer, which one that was adopted may lack."""
+        going = uid_of(pod) in self._expectations.pending_deletes(uid_of(job))
+        if is_tracked(pod) or going or not is_active(pod):
+            return pod
+        metadata = {
+            "finalizers": [*finalizers_of(pod), FINALIZER],
+            "resourceVersion": resource_version_of(pod),
+        }
+        return await self._client.patch(
+            PODS, name_of(pod), {"metadata": metadata}, namespace=namespace_of(pod)
+        )
 
     async def _give_up(self, job: Object, pods: Sequence[Object]) -> None:
         """End pods that are not needed; without the finalizer they count neither way."""
@@ -268,14 +294,19 @@ class JobController:
     def _pods_of_gone(self, job: Object) -> Iterable[Key]:
         if self._jobs.get(name_of(job), namespace_of(job)) is not None:
             return ()
-        return [key_of(pod) for pod in controlled(self._pods, job)]
+        pods = (*controlled(self._pods, job), *orphans(self._pods, namespace_of(job)))
+        return [key_of(pod) for pod in pods if is_tracked(pod)]
 
     def _is_lost(self, pod: Object) -> bool:
         """Whether a pod has the finalizer and no job to count it."""
         if not is_tracked(pod):
             return False
         reference = controller_of(pod)
-        if reference is None or reference["kind"] != JOBS.kind:
+        if reference is None:
+            # One that a job is about to adopt stays as it is.
+            owners = matching_owners(self._jobs, pod)
+            return is_deleting(pod) or all(is_deleting(job) for job in owners)
+        if reference["kind"] != JOBS.kind:
             return True
         job = self._jobs.get(reference["name"], namespace_of(pod))
         return job is None or uid_of(job) != reference["uid"]
