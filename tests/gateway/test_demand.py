@@ -37,6 +37,16 @@ async def test_a_reader_that_comes_later_hears_of_what_is_known() -> None:
         assert (await anext(demands)).queued == 3
 
 
+async def test_a_revision_that_is_forgotten_is_said_to_have_no_demand() -> None:
+    hub = DemandHub("gateway")
+    async with hub.subscribe() as demands:
+        hub.publish(demand(SD, 3))
+        assert (await anext(demands)).total == 3
+        hub.forget(SD)
+        assert (await anext(demands)).total == 0
+    assert hub.snapshot(SD) is None
+
+
 async def test_who_waits_is_heard_of_within_milliseconds(world: World) -> None:
     (pod,) = await world.service("sd", limit=1)
     delays: list[float] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from tidegate.apis.demand import Demand
 from tidegate.kube.objects import Key
@@ -50,8 +51,12 @@ class DemandHub:
             mailbox.put(demand)
 
     def forget(self, revision: Key) -> None:
-        """The gateway serves the revision no more."""
-        self._latest.pop(revision, None)
+        """The gateway serves the revision no more; readers hear that nobody asks for it."""
+        last = self._latest.pop(revision, None)
+        if last is not None and last.total:
+            nobody = replace(last, in_flight=0, queued=0, held=0, pods=())
+            for mailbox in self._subscribers:
+                mailbox.put(nobody)
 
 
 class Mailbox:
