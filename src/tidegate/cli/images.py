@@ -1,4 +1,4 @@
-"""`tidegate image`: which images the node knows, and making one known."""
+"""`tidegate image`: which images the node knows, making one known, taking it back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tidegate.cli import preflight
 from tidegate.cli.settings import load, shipped_images
 from tidegate.cli.terminal import out, print_json
 from tidegate.kube.errors import UserError
-from tidegate.node.images import registry
+from tidegate.node.images import garbage, registry
+from tidegate.node.images.errors import UnknownImageError
 
 
 def add(data_dir: Path, directory: Path, aliases: Sequence[str]) -> None:
@@ -19,6 +20,26 @@ def add(data_dir: Path, directory: Path, aliases: Sequence[str]) -> None:
     preflight.prepare_data_dir(data_dir)
     source = registry.add(data_dir, directory.absolute(), aliases)
     out.print(f"image {source.manifest.name} added: {', '.join(source.references)}")
+
+
+def forget(data_dir: Path, reference: str) -> None:
+    """Take an added image back, with the copies of it that no pod needs."""
+    preflight.prepare_data_dir(data_dir)
+    search = _search_directories(data_dir)
+    try:
+        directory, name = registry.forget(data_dir, reference)
+    except UnknownImageError as error:
+        for source in registry.list_images(data_dir, search):
+            if reference in source.references:
+                raise UserError(
+                    f"image {reference} was not added by hand: it comes with the directory"
+                    f" {source.directory.parent} that the platform was started with"
+                ) from error
+        raise UserError(f"no image {reference} was added; see: tidegate image list") from error
+    for item in garbage.unneeded(data_dir, search, least_age=0):
+        if name and item.name == name:
+            garbage.remove(item.path)
+    out.print(f"image {reference} removed; its directory {directory} is left as it is")
 
 
 def show(data_dir: Path, *, output: str) -> None:

@@ -270,6 +270,22 @@ def image_add(
     add(_directory(data_dir), directory, alias or [])
 
 
+@image_app.command("rm")
+@user_errors
+def image_rm(
+    reference: Annotated[str, typer.Argument(help="A name, an alias or the directory.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Take an added image back; pods that run keep it until they end.
+
+    Example:
+      tidegate image rm my-model
+    """
+    from tidegate.cli.images import forget
+
+    forget(_directory(data_dir), reference)
+
+
 @image_app.command("list")
 @user_errors
 def image_list(data_dir: DataDir = None, output: Output = "text") -> None:

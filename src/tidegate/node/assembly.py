@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate import __version__
 from tidegate.kube.controller import Context
+from tidegate.kube.errors import TidegateError
 from tidegate.kube.events import EventRecorder
 from tidegate.kube.resources import PODS
 from tidegate.node.exec import CommandSource
 from tidegate.node.gpus import Gpus, count_gpus
 from tidegate.node.heartbeat import Heartbeat
 from tidegate.node.images.environments import Environments
+from tidegate.node.images.garbage import Marks
 from tidegate.node.images.store import ImageStore
 from tidegate.node.lifecycle.agent import (
     PodAgent,
@@ -34,6 +37,11 @@ from tidegate.node.runtime.process.runtime import ProcessRuntime
 from tidegate.node.service_proxy.controller import ServiceProxy
 from tidegate.node.specs import load_table
 from tidegate.node.usage import UsageMeter
+
+logger = logging.getLogger(__name__)
+
+# As kubelet's.
+_GARBAGE_PERIOD_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,17 @@ class Node:
             group.create_task(self._runtime.run())
             group.create_task(self._agent.run())
             group.create_task(self._service_proxy.run())
+            group.create_task(self._collect_garbage())
             group.create_task(self.resources.run())
+
+    async def _collect_garbage(self) -> None:
+        while True:
+            await self._context.clock.sleep(_GARBAGE_PERIOD_SECONDS)
+            try:
+                for path in await self._host.images.collect_garbage(Marks()):
+                    logger.info("removed %s: the disk is full and no pod needs it", path)
+            except (OSError, TidegateError) as error:
+                logger.warning("the images cannot be tidied up: %s", error)
 
     @property
     def currency(self) -> str:

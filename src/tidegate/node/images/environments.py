@@ -46,6 +46,8 @@ class Environments:
         key = environment_key(text)
         target = self._root / key
         if await asyncio.to_thread(target.is_dir):
+            # When it was last used is what it is removed by.
+            await asyncio.to_thread(os.utime, target)
             return target
         async with self._building.setdefault(key, asyncio.Lock()), _locked(self._root, key):
             if not await asyncio.to_thread(target.is_dir):

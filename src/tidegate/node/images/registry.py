@@ -52,6 +52,32 @@ def add(data_dir: Path, directory: Path, aliases: Sequence[str] = ()) -> Source:
     return _source(directory, mine)
 
 
+def forget(data_dir: Path, reference: str) -> tuple[Path, str]:
+    """Take back what `add` made known; its directory, and its name unless its manifest is broken.
+
+    Raises:
+        UnknownImageError: no image was added under that name, alias or directory.
+    """
+    wanted = normalize(reference)
+    with file_lock(_images_dir(data_dir) / "index.lock"):
+        known = _read_index(data_dir)
+        for directory, aliases in known.items():
+            name, references = _names(directory, aliases)
+            if wanted in {normalize(item) for item in references} or reference == str(directory):
+                del known[directory]
+                _write_index(data_dir, known)
+                return directory, name
+    raise UnknownImageError(reference)
+
+
+def _names(directory: Path, aliases: Sequence[str]) -> tuple[str, Sequence[str]]:
+    try:
+        source = _source(directory, aliases)
+    except ImageError:
+        return "", aliases
+    return source.manifest.name, source.references
+
+
 def list_images(data_dir: Path, search: Sequence[Path]) -> list[Source]:
     """All usable images; those added by hand come first and win over the search directories."""
     found: dict[Path, Source] = {}

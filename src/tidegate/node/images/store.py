@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidegate.node.images import registry, tree
+from tidegate.node.images import garbage, registry, tree
 from tidegate.node.images.environments import Environments
 from tidegate.node.images.errors import BrokenImageError
+from tidegate.node.images.garbage import Marks
 from tidegate.node.images.manifest import Manifest
 from tidegate.node.images.registry import Source
 from tidegate.node.locks import file_lock
@@ -71,6 +72,15 @@ class ImageStore:
         """The known image of that reference. Raises UnknownImageError, BrokenImageError."""
         return await asyncio.to_thread(registry.resolve, self._data_dir, self._search, reference)
 
+    async def is_present(self, reference: str) -> bool:
+        """Whether the image is unpacked, so that nothing need be fetched. Raises ImageError."""
+        source = await self.find(reference)
+        return await asyncio.to_thread(self._is_unpacked, source)
+
+    async def collect_garbage(self, marks: Marks) -> list[Path]:
+        """Free space if the disk is too full; what was removed."""
+        return await asyncio.to_thread(garbage.collect, self._data_dir, self._search, marks)
+
     async def pull(self, reference: str) -> Image:
         """The image, unpacked and with its environment. Raises ImageError."""
         source = await self.find(reference)
@@ -83,6 +93,10 @@ class ImageStore:
         )
         return Image(source.manifest.name, digest, rootfs, environment, source.manifest)
 
+    def _is_unpacked(self, source: Source) -> bool:
+        digest = self._digest(source.directory, tree.entries(source.directory))
+        return (self._data_dir / "images" / digest / "rootfs").is_dir()
+
     def _unpack(self, source: Source) -> tuple[str, Path]:
         try:
             files = tree.entries(source.directory)
@@ -90,6 +104,7 @@ class ImageStore:
             rootfs = self._data_dir / "images" / digest / "rootfs"
             if not rootfs.is_dir():
                 self._copy(source.directory, files, rootfs)
+            garbage.touch(rootfs.parent)
         except OSError as error:
             raise BrokenImageError(
                 f"image {source.directory} cannot be unpacked: {error}"

@@ -61,7 +61,12 @@ class ContainerRunner:
         self._configs = BackOff(free=0, base=2.0)
         self._crashes = BackOff(free=1)
         self._launcher = Launcher(context, spec)
-        self._pull = ImagePull(context, str(spec.get("image") or ""), failed=self._wait_for_image)
+        self._pull = ImagePull(
+            context,
+            str(spec.get("image") or ""),
+            never=spec.get("imagePullPolicy") == "Never",
+            failed=self._wait_for_image,
+        )
         image = str(spec.get("image") or "")
         self.view = ContainerView(
             self._name, image, state=self._creating(), sidecar=self.is_sidecar

@@ -18,39 +18,74 @@ _ERROR_SECONDS = 1.0
 _LOOK_SECONDS = 1.0
 
 
+class _AbsentError(ImageError):
+    """The image would have to be unpacked first."""
+
+
 class ImagePull:
     """Pulls the image of one container; the back-off lasts over its restarts.
 
     Args:
         context: its pod.
         reference: `image` of the container.
+        never: its pull policy is Never: only an image that is unpacked may be used.
         failed: told what the container waits for after a failure.
     """
 
     def __init__(
-        self, context: PodContext, reference: str, *, failed: Callable[[Waiting], None]
+        self,
+        context: PodContext,
+        reference: str,
+        *,
+        never: bool,
+        failed: Callable[[Waiting], None],
     ) -> None:
         self._context = context
         self._host = context.host
         self._reference = reference
+        self._never = never
         self._failed = failed
         self._back_off = BackOff(free=0)
 
     async def pull(self) -> Image:
         """The image, its environment built and its template warm."""
         while True:
-            self._event("Pulling", f'Pulling image "{self._reference}"')
             began = time.monotonic()
             try:
+                if self._never:
+                    await self._require_present()
+                else:
+                    self._event("Pulling", f'Pulling image "{self._reference}"')
                 image = await self._host.images.pull(self._reference)
                 await self._host.runtime.prepare(image)
+            except _AbsentError as error:
+                await self._wait_for_it(str(error))
             except ImageError as error:
                 await self._wait_after(str(error))
             else:
+                if self._never:
+                    text = f'Container image "{self._reference}" already present on machine'
+                    self._event("Pulled", text)
+                    return image
                 took = time.monotonic() - began
                 text = f'Successfully pulled image "{self._reference}" in {took:.3f}s'
                 self._event("Pulled", text)
                 return image
+
+    async def _require_present(self) -> None:
+        try:
+            present = await self._host.images.is_present(self._reference)
+        except ImageError:
+            present = False
+        if not present:
+            raise _AbsentError(
+                f'Container image "{self._reference}" is not present with pull policy of Never'
+            )
+
+    async def _wait_for_it(self, message: str) -> None:
+        self._host.events.warning(self._context.pod, "ErrImageNeverPull", message)
+        self._failed(Waiting("ErrImageNeverPull", message))
+        await self._host.clock.sleep(self._back_off.next_delay())
 
     async def _wait_after(self, message: str) -> None:
         text = f'Failed to pull image "{self._reference}": {message}'
