@@ -18,6 +18,8 @@ def official_model(name: str):
         return models.DiscoveryV1EndpointPort if "discovery" in group else models.CoreV1EndpointPort
     if kind == "Subject":
         return models.RbacV1Subject
+    if name.startswith("io.k8s.api.events."):
+        return getattr(models, f"EventsV1{kind}")
     found = [getattr(models, f"{p}{kind}") for p in PREFIXES if hasattr(models, f"{p}{kind}")]
     return found[0] if found else None
 

@@ -35,7 +35,7 @@ from tidegate.apiserver.storage.stored import Stored
 from tidegate.apiserver.subresources import bind_pod, eviction_options, finalize_namespace
 from tidegate.apiserver.unstored import read_all, read_one
 from tidegate.apiserver.values import mapping
-from tidegate.apiserver.versions import served
+from tidegate.apiserver.versions import as_stored, served
 from tidegate.apiserver.view import StoreView
 from tidegate.apiserver.watching import Watch
 from tidegate.kube.client import PatchType
@@ -181,7 +181,7 @@ class Api:
         self._begin(context, "update", spec, subresource, namespace, name)
         key = Key(namespace or "", name)
         old = self._newest(spec, key)
-        new = self._next(context, spec, obj, old.object, namespace, subresource)
+        new = self._next(context, spec, obj, served(spec, old).object, namespace, subresource)
         stored = await self._replace(context, spec, key, new, old)
         return self._shown(spec, subresource, stored)
 
@@ -206,7 +206,8 @@ class Api:
         patched = apply_patch(
             self.registry, spec, target, patch, patch_type, subresource=subresource
         )
-        new = self._next(context, spec, patched, old.object, namespace, subresource)
+        live = served(spec, old).object
+        new = self._next(context, spec, patched, live, namespace, subresource)
         stored = await self._replace(context, spec, key, new, old)
         return self._shown(spec, subresource, stored), False
 
@@ -318,7 +319,7 @@ class Api:
             self.authorize(context, "create", spec, namespace=namespace, name=key.name)
             return await self._create(context, spec, applied, namespace), True
         managed = applied["metadata"]["managedFields"]
-        new = self._next(context, spec, applied, old.object, namespace, subresource)
+        new = self._next(context, spec, applied, live or {}, namespace, subresource)
         new["metadata"]["managedFields"] = managed
         return self._shown(spec, "", await self._replace(context, spec, key, new, old)), False
 
@@ -330,6 +331,7 @@ class Api:
         key = Key(metadata.get("namespace", ""), metadata["name"])
         if self.store.newest(spec.bucket, key) is not None:
             raise already_exists(spec.resource, key.name)
+        obj = as_stored(spec, obj)
         if context.dry_run:
             return _transient(obj)
         return await self.store.put(spec.bucket, key, obj)
@@ -337,6 +339,7 @@ class Api:
     async def _replace(
         self, context: RequestContext, spec: KindSpec, key: Key, new: Object, old: Stored
     ) -> Stored:
+        new = as_stored(spec, new)
         new["metadata"]["resourceVersion"] = old.object["metadata"]["resourceVersion"]
         new["apiVersion"] = old.object["apiVersion"]
         finished = is_finished(spec, new)

@@ -174,7 +174,7 @@ class ApiServer:
         found = {
             spec.bucket: spec.resource
             for spec in reversed(self._registry.specs())
-            if not spec.custom and needed.issubset(spec.verbs)
+            if not spec.converts and needed.issubset(spec.verbs)
         }
         return list(found.values())
 

@@ -61,7 +61,7 @@ class Lister:
         matches = wanted.matches
         if matches is not None:
             items = [stored for stored in items if matches(stored)]
-        if spec.custom:
+        if spec.converts:
             items = [served(spec, stored) for stored in items]
         items.sort(key=lambda stored: stored.sort_key)
         return items

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.storage.stored import Stored
+from tidegate.apiserver.versions import served
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.selectors import parse_field_selector, parse_label_selector
 
@@ -37,7 +38,7 @@ def selection(
     if field_selector:
         _check_fields(spec, field_selector)
         fields = parse_field_selector(field_selector)
-        predicates.append(lambda stored: fields(stored.object))
+        predicates.append(lambda stored: fields(served(spec, stored).object))
     return Selection(namespace if spec.resource.namespaced else None, _all(predicates))
 
 

@@ -1,6 +1,7 @@
-"""Custom kinds at several versions: stored as they were written, shown at the version asked for.
+"""Kinds that are not shown as they are stored.
 
-Versions of a custom kind differ in `apiVersion` alone, for the only conversion offered is none.
+Custom kinds are stored at the version they were written at; their versions differ in `apiVersion`
+alone, for the only conversion offered is none. Others are a form of another kind.
 """
 
 from __future__ import annotations
@@ -9,15 +10,24 @@ import orjson
 
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.storage.stored import Event, Stored
+from tidegate.kube.objects import Object
 
 
 def served(spec: KindSpec, stored: Stored) -> Stored:
     """The object at the version of `spec`."""
     version = spec.resource.api_version
-    if not spec.custom or stored.object.get("apiVersion") == version:
+    if not spec.converts or stored.object.get("apiVersion") == version:
         return stored
-    obj = {**stored.object, "apiVersion": version}
+    form = spec.form
+    obj = form.from_stored(stored.object) if form else {**stored.object, "apiVersion": version}
     return Stored(obj, orjson.dumps(obj), stored.version)
+
+
+def as_stored(spec: KindSpec, obj: Object) -> Object:
+    """An object in the form in which it is to be stored."""
+    if spec.form is None or obj.get("apiVersion") != spec.resource.api_version:
+        return obj
+    return spec.form.to_stored(obj)
 
 
 def served_event(spec: KindSpec, event: Event) -> Event:

@@ -66,7 +66,7 @@ class Watch:
         return self._bookmark(self.version, {})
 
     def _shown(self, events: list[Event]) -> list[Event]:
-        if not self._spec.custom:
+        if not self._spec.converts:
             return events
         return [served_event(self._spec, event) for event in events]
 

@@ -187,6 +187,7 @@ def _user_facing_roles() -> Iterable[Object]:
         ),
         _rule(("apps",), _with_parts("deployments", "replicasets"), _READ),
         _rule(("batch",), ("jobs", "jobs/status"), _READ),
+        _rule(("events.k8s.io",), ("events",), _READ),
         _rule(("networking.k8s.io",), ("ingresses", "ingresses/status"), _READ),
         _rule(("discovery.k8s.io",), ("endpointslices",), _READ),
         _rule(_KNATIVE, ("*",), _READ),
@@ -227,7 +228,7 @@ def _user_facing_roles() -> Iterable[Object]:
 
 
 def _part_roles() -> Iterable[Object]:
-    events = _rule(("",), ("events",), ("create", "get", *_CHANGE))
+    events = _rule(("", "events.k8s.io"), ("events",), ("create", "get", *_CHANGE))
     leases = _rule(("coordination.k8s.io",), ("leases",), _EVERY)
     yield _role(
         "system:kube-controller-manager",

@@ -55,6 +55,21 @@ class ScaleSpec:
 
 
 @dataclass(frozen=True)
+class Form:
+    """How a kind is stored that is another one's objects under other names.
+
+    Attributes:
+        stored_as: the other kind.
+        to_stored: from this form to the other's; gives a new object.
+        from_stored: and back.
+    """
+
+    stored_as: Resource
+    to_stored: Callable[[Object], Object]
+    from_stored: Callable[[Object], Object]
+
+
+@dataclass(frozen=True)
 class KindSpec:
     """One kind at one version.
 
@@ -73,12 +88,15 @@ class KindSpec:
         reader: gives the objects of a namespace, or of all, of a kind that is not stored; such a
             kind has only the verbs `get` and `list`.
         status_subresource: status is written only through `/status`.
+        kept_by_status: metadata that a write of the status leaves as it is, of built-in types;
+            of others it leaves all.
         generation: `metadata.generation` counts changes outside metadata and status.
         scale: the scale subresource, if any.
         subresources: others, for discovery, as (name, kind, verbs).
         strategic: strategic merge patch is offered (built-in types only).
         default_propagation: of a delete that names none, where it is not `Background`.
         custom: comes from a CustomResourceDefinition, so that other versions of it may be stored.
+        form: where the objects are stored as another kind's.
         verbs: what is served.
         printer_columns: for tables, where the kind brings its own.
         selectable_fields: what field selectors may name beside metadata.name and .namespace.
@@ -95,12 +113,14 @@ class KindSpec:
     create_handler: CreateHandler | None = None
     reader: Reader | None = None
     status_subresource: bool = False
+    kept_by_status: tuple[str, ...] = ()
     generation: bool = False
     scale: ScaleSpec | None = None
     subresources: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     strategic: bool = False
     default_propagation: str = ""
     custom: bool = False
+    form: Form | None = None
     verbs: tuple[str, ...] = ALL_VERBS
     printer_columns: tuple[PrinterColumn, ...] = ()
     selectable_fields: tuple[str, ...] = ()
@@ -109,4 +129,10 @@ class KindSpec:
     @property
     def bucket(self) -> str:
         """Where the store keeps the objects: the same for all versions of a kind."""
-        return f"{self.resource.group}/{self.resource.plural}"
+        resource = self.form.stored_as if self.form else self.resource
+        return f"{resource.group}/{resource.plural}"
+
+    @property
+    def converts(self) -> bool:
+        """Whether what is stored may have to be changed before it is shown."""
+        return self.custom or self.form is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidegate.apiserver.registry.kinds.events import core_event
 from tidegate.apiserver.tables.ages import UNKNOWN, age
 from tidegate.apiserver.tables.columns import AGE, NAME, Cell, Column, Layout, wide
 from tidegate.apiserver.tables.common import NONE, age_of, listed, part
@@ -120,18 +121,17 @@ NODES = Layout(
     ),
     _node,
 )
-EVENTS = Layout(
-    (
-        Column("Last Seen"),
-        Column("Type"),
-        Column("Reason"),
-        Column("Object"),
-        wide("Subobject"),
-        wide("Source"),
-        Column("Message"),
-        wide("First Seen"),
-        wide("Count"),
-        Column("Name", format="name", priority=1),
-    ),
-    _event,
+_EVENT_COLUMNS = (
+    Column("Last Seen"),
+    Column("Type"),
+    Column("Reason"),
+    Column("Object"),
+    wide("Subobject"),
+    wide("Source"),
+    Column("Message"),
+    wide("First Seen"),
+    wide("Count"),
+    Column("Name", format="name", priority=1),
 )
+EVENTS = Layout(_EVENT_COLUMNS, _event)
+EVENTS_V1 = Layout(_EVENT_COLUMNS, lambda obj, now: _event(core_event(obj), now))

@@ -25,6 +25,7 @@ _LAYOUTS: Mapping[tuple[str, str], Layout] = {
     ("", "serviceaccounts"): core.SERVICE_ACCOUNTS,
     ("", "nodes"): core.NODES,
     ("", "events"): core.EVENTS,
+    ("events.k8s.io", "events"): core.EVENTS_V1,
     ("apps", "deployments"): workloads.DEPLOYMENTS,
     ("apps", "replicasets"): workloads.REPLICA_SETS,
     ("batch", "jobs"): workloads.JOBS,

@@ -6,6 +6,7 @@ from tidegate.apiserver.registry.custom import default_definition, validate_defi
 from tidegate.apiserver.registry.kinds.cluster import CLUSTER_KINDS
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.core import CORE_KINDS
+from tidegate.apiserver.registry.kinds.events import EVENT_KINDS
 from tidegate.apiserver.registry.kinds.jobs import JOB_KINDS
 from tidegate.apiserver.registry.kinds.services import SERVICE_KINDS
 from tidegate.apiserver.registry.kinds.workloads import WORKLOAD_KINDS
@@ -13,6 +14,7 @@ from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 BUILTIN_KINDS = (
     *CORE_KINDS,
+    *EVENT_KINDS,
     *WORKLOAD_KINDS,
     *JOB_KINDS,
     *SERVICE_KINDS,

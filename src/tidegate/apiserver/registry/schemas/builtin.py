@@ -37,6 +37,7 @@ _PREFIXES = {
     "authentication": "io.k8s.api.authentication.v1",
     "authorization": "io.k8s.api.authorization.v1",
     "metrics": "io.k8s.metrics.pkg.apis.metrics.v1beta1",
+    "events": "io.k8s.api.events.v1",
     "policy": "io.k8s.api.policy.v1",
 }
 _TEXTS = (
@@ -44,6 +45,7 @@ _TEXTS = (
     ("core", core.CORE),
     ("core", pods.PODS),
     ("core", pods.VOLUMES),
+    ("events", core.EVENTS),
     ("apps", apps.APPS),
     ("autoscaling", apps.AUTOSCALING),
     ("batch", batch.BATCH),

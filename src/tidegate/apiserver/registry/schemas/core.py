@@ -276,3 +276,28 @@ PortStatus:
   port! int32
   protocol! string
 """
+
+EVENTS = """
+Event: A report of something that happened to an object.
+  action string # What was done, in one word.
+  apiVersion string # The version of the schema, as GROUP/VERSION.
+  deprecatedCount int32
+  deprecatedFirstTimestamp time
+  deprecatedLastTimestamp time
+  deprecatedSource core.EventSource
+  eventTime! microTime # When it was first seen.
+  kind string # The kind of the object.
+  metadata meta.ObjectMeta # Name, labels, owners and the like.
+  note string # For people.
+  reason string # For programs, in one word.
+  regarding core.ObjectReference # The object.
+  related core.ObjectReference
+  reportingController string # Who reports it.
+  reportingInstance string
+  series EventSeries
+  type string # Normal or Warning.
+
+EventSeries: How often it has happened since.
+  count! int32
+  lastObservedTime! microTime
+"""
