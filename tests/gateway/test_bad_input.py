@@ -59,10 +59,11 @@ def statuses(answer: bytes) -> list[int]:
         (b"NONSENSE\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: nobody.example\r\n" + _CLOSE, 404),
+        (b"GET / HTTP/1.1\r\nHost: " + HOST.encode() + b"|hash\r\n" + _CLOSE, 404),
     ],
     ids=["no-host", "absurd-path", "oversized-header", "many-headers", "another-authority",
          "path-in-host", "two-hosts", "nul-in-value", "tunnel", "bare-cr", "nonsense",
-         "tls-to-plain", "unknown-host"],
+         "tls-to-plain", "unknown-host", "key-of-the-map"],
 )  # fmt: skip
 async def test_what_is_no_request_is_refused_before_any_pod(
     world: World, text: bytes, status: int
