@@ -83,7 +83,7 @@ def url_of(route: Object, tag: str, settings: Settings, serving: ServingSettings
 
 def is_encrypted(obj: Object, settings: Settings, serving: ServingSettings) -> bool:
     """Whether `external-domain-tls` gives the public hosts of a Route or DomainMapping https."""
-    keys = ("disable-external-domain-tls", "disable-auto-tls")
+    keys = ("disable-external-domain-tls", "disable-auto-tls", "disableAutoTLS")
     annotations = annotations_of(obj)
     texts = [annotations.get(f"{networking.PUBLIC_GROUP}/{key}", "") for key in keys]
     disabled = any(text.lower() == "true" for text in texts)
