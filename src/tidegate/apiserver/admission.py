@@ -78,12 +78,30 @@ class Admission:
     def update_status(
         self, context: RequestContext, spec: KindSpec, obj: Object, old: Object
     ) -> Object:
-        """The old object with the status of `obj`. Raises BadRequest, Conflict."""
+        """The old object with the status of `obj`, and of built-in types with its metadata.
+
+        Raises:
+            BadRequest, Invalid: it is malformed.
+            Conflict: uid or resourceVersion differ.
+        """
         obj = self.decode(context, spec, obj)
         check_preconditions(spec, obj, old)
         new = {**old, "metadata": dict(old["metadata"])}
+        if spec.strategic and obj["metadata"] != old["metadata"]:
+            new["metadata"] = self._metadata_with_status(spec, obj, old)
         restore(new, obj, "status")
         return new
+
+    def _metadata_with_status(self, spec: KindSpec, obj: Object, old: Object) -> Object:
+        """What a write of the status may change of the metadata, as Kubernetes' types have it."""
+        metadata.prepare_update(spec, obj, old, namespace=None)
+        changed: Object = obj["metadata"]
+        for name in spec.kept_by_status:
+            restore(changed, old["metadata"], name)
+        errors = FieldErrors()
+        metadata.validate(spec, obj, old, errors)
+        errors.raise_for(spec.resource, obj)
+        return changed
 
     def applied(
         self,

@@ -64,6 +64,7 @@ class JobController:
         self._pods = context.informers.of(PODS)
         self._events = EventRecorder(context.client, "job-controller", clock=context.clock)
         self._expectations = Expectations(context.clock)
+        self._releases = Expectations(context.clock)
         self._coming: dict[str, dict[str, int | None]] = {}
         self._written: dict[str, Object] = {}
         index_ownership(self._pods)
@@ -84,8 +85,12 @@ class JobController:
 
     def _observe(self, old: Object | None, new: Object | None) -> None:
         pod = new or old
-        reference = controller_of(pod) if pod is not None else None
-        if pod is None or reference is None:
+        if pod is None:
+            return
+        if new is None or not is_tracked(new):
+            self._releases.deleted(namespace_of(pod), uid_of(pod))
+        reference = controller_of(pod)
+        if reference is None:
             return
         owner = str(reference.get("uid", ""))
         self._expectations.created(owner, name_of(pod))
@@ -231,18 +236,20 @@ class JobController:
         await asyncio.gather(*(self._release_one(pod) for pod in pods))
 
     async def _release_one(self, pod: Object) -> None:
-        if not is_tracked(pod):
+        space, uid = namespace_of(pod), uid_of(pod)
+        if not is_tracked(pod) or uid in self._releases.pending_deletes(space):
             return
         metadata = {
             "finalizers": [name for name in finalizers_of(pod) if name != FINALIZER],
             "resourceVersion": resource_version_of(pod),
         }
+        self._releases.deleting(space, uid)
         try:
-            await self._client.patch(
-                PODS, name_of(pod), {"metadata": metadata}, namespace=namespace_of(pod)
-            )
-        except NotFound:
-            return
+            await self._client.patch(PODS, name_of(pod), {"metadata": metadata}, namespace=space)
+        except BaseException as error:
+            self._releases.deleted(space, uid)
+            if not isinstance(error, NotFound):
+                raise
 
     async def _write(self, job: Object, status: Object) -> None:
         if status == status_of(job):
