@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
-from tests.conformance.knative import Api, Obj, good, service, with_annotations
+from tests.conformance.knative import Api, Obj, eventually, good, service, with_annotations
 from tests.e2e.platform import Platform
 
 NAME = "shop"
@@ -216,12 +217,12 @@ def test_domains_are_chosen_by_labels(platform: Platform, api: Api) -> None:
             ("plain", "example.org"),
         ):
             url = f"http://{name}.{namespace}.{domain}:{port}"
-            api.wait("services", name, lambda obj, u=url: obj["status"].get("url") == u)
+            api.wait("services", name, lambda obj, u=url: obj.get("status", {}).get("url") == u)
         api.ready("plain")
         assert platform.request(f"plain.{namespace}.example.org").status_code == 200
     for name in ("warm", NAME, "plain"):
         url = f"http://{name}.{namespace}.localhost:{port}"
-        api.wait("services", name, lambda obj, u=url: obj["status"]["url"] == u)
+        api.wait("services", name, lambda obj, u=url: obj.get("status", {}).get("url") == u)
 
 
 def test_a_domain_may_be_the_clusters_own(api: Api) -> None:
@@ -254,3 +255,26 @@ def test_a_tag_comes_and_goes(platform: Platform, api: Api) -> None:
     api.ready(NAME)
     assert platform.request(host).status_code == 404
     assert f"soon-{NAME}" not in api.names("core-services")
+
+
+def test_clients_find_the_gateway_by_its_service(platform: Platform, api: Api) -> None:
+    """As Knative's own tests do: its address, and the Host header of the URL."""
+    path = api.path("core-services", "gateway", namespace="knative-serving")
+
+    def address() -> list[Obj]:
+        found = api.http.get(path).json()
+        return found.get("status", {}).get("loadBalancer", {}).get("ingress", [])
+
+    eventually(address)
+    (ingress,) = address()
+    (port,) = good(api.http.get(path))["spec"]["ports"]
+    assert (ingress["ip"], port["port"]) == ("127.0.0.1", platform.gateway_port)
+    answer = httpx.get(
+        f"http://{ingress['ip']}:{port['port']}/",
+        headers={"Host": host_of(api.get("services", NAME)["status"]["url"])},
+        trust_env=False,
+    )
+    assert answer.json()["revision"] == f"{NAME}-00001"
+    status = api.get("ingresses", NAME)["status"]
+    assert status["publicLoadBalancer"]["ingress"][0]["ip"] == ingress["ip"]
+    assert status["privateLoadBalancer"]["ingress"]

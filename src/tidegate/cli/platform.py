@@ -178,7 +178,9 @@ class Platform:
     def _serving(self) -> tuple[Context, list[Runnable]]:
         context = self._as(SERVING)
         settings = ServingSettings(
-            gateway_port=self._settings.gateway_port, https_port=self._settings.https_port
+            gateway_port=self._settings.gateway_port,
+            gateway_address=self._settings.bind,
+            https_port=self._settings.https_port,
         )
         return context, serving.build(context, settings=settings)
 

@@ -7,6 +7,7 @@ from tidegate.kube.events import EventRecorder
 from tidegate.serving.config import ConfigStore, ServingSettings
 from tidegate.serving.configuration import ConfigurationReconciler
 from tidegate.serving.domain_mapping import DomainMappingReconciler
+from tidegate.serving.gateway_service import GatewayService
 from tidegate.serving.gc import RevisionCollector
 from tidegate.serving.labeler import Labeler
 from tidegate.serving.revision import RevisionReconciler
@@ -29,4 +30,5 @@ def build(context: Context, *, settings: ServingSettings) -> list[Runnable]:
         Labeler(context).controller(),
         RevisionCollector(context, config).controller(),
         DomainMappingReconciler(context, config, settings).controller(),
+        GatewayService(context, settings).controller(),
     ]

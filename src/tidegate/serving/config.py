@@ -23,11 +23,13 @@ class ServingSettings:
         domain: below which URLs are made when `config-domain` names no other.
         gateway_port: where clients reach the gateway; part of URLs unless it is 80.
         https_port: where they reach it over TLS, 0 for nowhere; part of URLs unless it is 443.
+        gateway_address: the gateway's address on this machine.
         ingress_class: whose gateways take the Routes.
     """
 
     domain: str = "localhost"
     gateway_port: int = 8080
+    gateway_address: str = "127.0.0.1"
     https_port: int = 0
     ingress_class: str = "tidegate.ingress.networking.knative.dev"
 
