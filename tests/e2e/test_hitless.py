@@ -89,6 +89,10 @@ class Load:
             if place >= self._busy:
                 await asyncio.sleep(0.05)
                 continue
+            if connection is not None and connection[0].at_eof():
+                # It was idle for too long: nothing had been asked on it.
+                connection[1].close()
+                connection = None
             asked = time.monotonic()
             try:
                 if connection is None:
@@ -98,7 +102,7 @@ class Load:
                 await self._failed(place, asked, error)
                 is_kept = False
             else:
-                is_kept = place % 2 == 0 and not connection[0].at_eof()
+                is_kept = place % 2 == 0
             if connection is not None and not is_kept:
                 connection[1].close()
                 connection = None
