@@ -27,6 +27,7 @@ from tidegate.gateway.assembly import TlsSettings
 from tidegate.gateway.certificates import CertificateError, of_secret, pattern_of
 from tidegate.kube import certificates
 from tidegate.kube.certificates import Issued
+from tidegate.kube.clock import SystemClock
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import SECRETS
 
@@ -70,6 +71,13 @@ class TlsWorld:
 
     async def shown(self, host: str) -> set[str]:
         """The names of the certificate shown for a host, whoever signed it."""
+        return certificates.names_of(await self._certificate(host))
+
+    async def ends(self, host: str) -> datetime:
+        """When the certificate shown for a host ends."""
+        return (await self._certificate(host)).not_valid_after_utc
+
+    async def _certificate(self, host: str) -> x509.Certificate:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -78,7 +86,7 @@ class TlsWorld:
         )
         der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         writer.transport.abort()
-        return certificates.names_of(x509.load_der_x509_certificate(der))
+        return x509.load_der_x509_certificate(der)
 
     async def shows(self, host: str, *names: str) -> None:
         """Wait until that is so."""
@@ -330,6 +338,28 @@ async def test_a_gateway_without_https_says_that_it_cannot_redirect(world: World
     await redirected(world)
     conditions = (await world.get(KINGRESSES, "echo"))["status"]["conditions"]
     assert any("--https-port" in condition.get("message", "") for condition in conditions)
+
+
+class Later(SystemClock):
+    """Some days on."""
+
+    def time(self) -> float:
+        return super().time() + timedelta(days=340).total_seconds()
+
+
+async def test_self_made_certificates_are_renewed_in_time(tls: TlsWorld) -> None:
+    await tls.world.service("echo")
+    kept = tls.world.gateway._plane.certificates
+    ends = [await tls.ends(host) for host in ("echo.default.localhost", "localhost")]
+    await kept.renew()
+    assert [await tls.ends(host) for host in ("echo.default.localhost", "localhost")] == ends
+
+    kept._clock = Later()
+    await kept.renew()
+
+    for host, end in zip(("echo.default.localhost", "localhost"), ends, strict=True):
+        assert await tls.ends(host) > end + timedelta(days=300)
+    assert (await tls.world.fetch("echo")).status == 200
 
 
 def test_names_of_certificates() -> None:
