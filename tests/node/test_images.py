@@ -193,3 +193,18 @@ def wheel(directory: Path, name: str, code: str) -> None:
             "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
         archive.writestr(f"{info}/RECORD", f"{module}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n")
+
+
+async def test_a_digest_means_the_same_files_after_the_image_has_changed(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "source")
+    images = store(tmp_path)
+    first = await images.pull("web")
+    (image / "main.py").write_text("print('another')\n")
+    second = await images.pull("web")
+    assert first.digest != second.digest
+    again = await images.pull(first.image_id)
+    assert (again.digest, again.rootfs) == (first.digest, first.rootfs)
+    assert await images.is_present(first.image_id)
+    # Of another image it is not.
+    with pytest.raises(UnknownImageError):
+        await images.find(f"other@sha256:{first.digest}")

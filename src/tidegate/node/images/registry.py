@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,14 +20,20 @@ from tidegate.node.images.errors import BrokenImageError, ImageError, UnknownIma
 from tidegate.node.images.manifest import MANIFEST_NAME, Manifest
 from tidegate.node.locks import file_lock
 
+_DIGEST = re.compile("[0-9a-f]{64}")
+
 
 @dataclass(frozen=True)
 class Source:
-    """A known image: where its files are and every reference that means it."""
+    """A known image: where its files are and every reference that means it.
+
+    The digest is only there for an unpacked copy, which has no other name.
+    """
 
     directory: Path
     manifest: Manifest
     references: tuple[str, ...]
+    digest: str = ""
 
 
 def add(data_dir: Path, directory: Path, aliases: Sequence[str] = ()) -> Source:
@@ -97,6 +104,9 @@ def resolve(data_dir: Path, search: Sequence[Path], reference: str) -> Source:
         BrokenImageError: its manifest is not valid.
     """
     wanted = normalize(reference)
+    unpacked = _unpacked(data_dir, wanted)
+    if unpacked is not None:
+        return unpacked
     broken: ImageError | None = None
     for directory, aliases in _candidates(data_dir, search):
         try:
@@ -111,6 +121,19 @@ def resolve(data_dir: Path, search: Sequence[Path], reference: str) -> Source:
             if wanted.endswith(digest):
                 return source
     raise broken or UnknownImageError(reference)
+
+
+def _unpacked(data_dir: Path, reference: str) -> Source | None:
+    """The copy of an image by its digest, whatever became of the directory it was made from."""
+    name, _, digest = reference.partition("@sha256:")
+    rootfs = data_dir / "images" / digest / "rootfs"
+    if not _DIGEST.fullmatch(digest) or not rootfs.is_dir():
+        return None
+    try:
+        loaded = manifest.load(rootfs)
+    except ImageError:
+        return None
+    return Source(rootfs, loaded, (reference,), digest) if loaded.name == name else None
 
 
 def normalize(reference: str) -> str:

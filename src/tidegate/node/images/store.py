@@ -94,11 +94,16 @@ class ImageStore:
         return Image(source.manifest.name, digest, rootfs, environment, source.manifest)
 
     def _is_unpacked(self, source: Source) -> bool:
+        if source.digest:
+            return True
         digest = self._digest(source.directory, tree.entries(source.directory))
         return (self._data_dir / "images" / digest / "rootfs").is_dir()
 
     def _unpack(self, source: Source) -> tuple[str, Path]:
         try:
+            if source.digest:
+                garbage.touch(source.directory.parent)
+                return source.digest, source.directory
             files = tree.entries(source.directory)
             digest = self._digest(source.directory, files)
             rootfs = self._data_dir / "images" / digest / "rootfs"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.kube.objects import Object
-from tidegate.node.fields import part
+from tidegate.node.fields import part, parts
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.runtime.isolation import Identity
 
@@ -37,7 +37,7 @@ def identity_of(pod: Object, container: Object, *, own_user: int) -> Identity:
     Raises:
         ConfigError: runAsNonRoot and root is what it would run as.
     """
-    of_pod: Object = part(pod["spec"], "securityContext")
+    of_pod = _pod_context(pod)
     of_container = part(container, "securityContext")
 
     def value(name: str) -> Any:
@@ -65,8 +65,27 @@ def identity_of(pod: Object, container: Object, *, own_user: int) -> Identity:
 
 def unenforced(pod: Object, container: Object) -> list[str]:
     """The fields that are accepted and that no process runtime can keep to."""
-    found: list[str] = []
-    for context in (part(container, "securityContext"), part(pod["spec"], "securityContext")):
+    found = [
+        f"{field}: {why}"
+        for field, why, asked in (
+            ("limits.ephemeral-storage", "disk use is not measured", _limits_disk(container)),
+            ("emptyDir.sizeLimit", "disk use is not measured", _empty(pod, "sizeLimit")),
+            ("emptyDir.medium", "it is on disk", _empty(pod, "medium")),
+            ("sysctls", "they are the machine's", bool(_pod_context(pod).get("sysctls"))),
+            (
+                "dnsConfig",
+                "names are resolved as on the machine",
+                bool(pod["spec"].get("dnsConfig")),
+            ),
+            (
+                "shareProcessNamespace",
+                "all processes of the machine are visible",
+                pod["spec"].get("shareProcessNamespace") is True,
+            ),
+        )
+        if asked
+    ]
+    for context in (part(container, "securityContext"), _pod_context(pod)):
         profile = part(context, "seccompProfile").get("type")
         if profile == "Localhost":
             found.append("seccompProfile: the process runtime loads no profiles")
@@ -75,6 +94,18 @@ def unenforced(pod: Object, container: Object) -> list[str]:
         if part(context, "appArmorProfile").get("type") == "Localhost":
             found.append("appArmorProfile: the process runtime loads no profiles")
     return found
+
+
+def _pod_context(pod: Object) -> Object:
+    return part(pod["spec"], "securityContext")
+
+
+def _limits_disk(container: Object) -> bool:
+    return "ephemeral-storage" in part(part(container, "resources"), "limits")
+
+
+def _empty(pod: Object, key: str) -> bool:
+    return any(part(volume, "emptyDir").get(key) for volume in parts(pod["spec"], "volumes"))
 
 
 def _kept(context: Object) -> int | None:

@@ -57,9 +57,10 @@ class ProcessContainer:
         self.started_at = float(record["startedAt"])
         self.process = ProcessName(int(record["pid"]), int(record["startTime"]))
         self.not_enforced: tuple[str, ...] = ()
-        self._isolation: dict[str, Any] = record["isolation"]
-        self._memory: int | None = record["memory"]
-        self._cpu_group = str(record["cpuGroup"])
+        # A container that an earlier version started is not isolated.
+        self._isolation: dict[str, Any] = record.get("isolation") or {"ability": ""}
+        self._memory: int | None = record.get("memory")
+        self._cpu_group = str(record.get("cpuGroup") or "")
         self.container_id = f"process://{self.process.pid}-{self.process.start_time}"
         self._exit: Exit | None = None
 
@@ -112,7 +113,7 @@ class ProcessContainer:
                 int(status["code"]),
                 int(status["signal"]),
                 float(status["at"]),
-                out_of_memory=bool(status["overdrawn"]),
+                out_of_memory=bool(status.get("overdrawn")),
                 failure=self._failure(),
             )
         except (OSError, ValueError, KeyError):

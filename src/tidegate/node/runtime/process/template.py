@@ -212,10 +212,10 @@ class Template:
             if watch.due > now:
                 continue
             if not watch.is_alive():
-                del self._watches[pid]
+                self._unwatch(pid)
                 self._others.pop(pid, None)
             elif watch.is_exceeded(now):
-                del self._watches[pid]
+                self._unwatch(pid)
                 self._overdrawn.add(pid)
                 if pid in self._others:
                     self._write_exit(self._others.pop(pid), int(signal.SIGKILL), overdrawn=True)
@@ -311,8 +311,13 @@ class Template:
         return record
 
     def _watch(self, pid: int, memory: int | None) -> None:
-        if memory:
-            self._watches.setdefault(pid, sandbox.MemoryWatch(pid, memory))
+        if memory and pid not in self._watches:
+            self._watches[pid] = sandbox.MemoryWatch(pid, memory)
+
+    def _unwatch(self, pid: int) -> None:
+        watch = self._watches.pop(pid, None)
+        if watch is not None:
+            watch.close()
 
     def _attach(self, directory: str) -> None:
         if directory in self._pumps:
@@ -359,7 +364,7 @@ class Template:
 
     def _ended(self, pid: int, code: int) -> None:
         directory = self._containers.pop(pid, None)
-        self._watches.pop(pid, None)
+        self._unwatch(pid)
         sandbox.remove_group(self._groups.pop(pid, ""))
         if directory is None:
             return

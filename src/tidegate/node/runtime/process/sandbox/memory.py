@@ -32,7 +32,8 @@ class MemoryWatch:
         self._handle = os.pidfd_open(pid)
         self.due = 0.0
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Give up watching; not in a forked process, which has closed all that is not its own."""
         os.close(self._handle)
 
     def is_alive(self) -> bool:
