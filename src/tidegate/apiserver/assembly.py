@@ -16,11 +16,12 @@ from tidegate.apiserver.authz.aggregation import RoleAggregation
 from tidegate.apiserver.authz.authorizer import RbacAuthorizer
 from tidegate.apiserver.authz.escalation import GuardedApi
 from tidegate.apiserver.authz.reviews import Reviews
-from tidegate.apiserver.bootstrap import SERVICE_ADDRESS, bootstrap
+from tidegate.apiserver.bootstrap import SERVICE_ADDRESS, bootstrap, ensure_service
 from tidegate.apiserver.certificates import Pki, ensure_pki
 from tidegate.apiserver.customkinds import CustomKinds
 from tidegate.apiserver.discovery import Discovery
 from tidegate.apiserver.http.app import Application
+from tidegate.apiserver.http.attach import PodOutput
 from tidegate.apiserver.http.exec import CommandSource, PodCommands
 from tidegate.apiserver.http.fairness import Fairness
 from tidegate.apiserver.http.pages import Pages
@@ -38,6 +39,7 @@ from tidegate.apiserver.storage.store import Store
 from tidegate.kube.client import Client
 from tidegate.kube.clock import Clock
 from tidegate.kube.controller import Context
+from tidegate.kube.errors import ApiError
 from tidegate.kube.informer import Informers
 from tidegate.kube.objects import is_condition_true, is_deleting
 from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
@@ -49,6 +51,7 @@ logger = logging.getLogger(__name__)
 ADMIN = "tidegate-admin"
 _SELF = user_named("system:apiserver", (MASTERS,))
 _CUSTOM_KINDS_SECONDS = 2.0
+_SERVICE_CHECK_SECONDS = 10.0
 _RENEWAL_CHECK_SECONDS = 12 * 3600.0
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - recognized, not bound
 _NAMES = (
@@ -160,6 +163,7 @@ class ApiServer:
                 await self._wait_custom_kinds()
                 group.create_task(self._audit.run())
                 group.create_task(self._renew_certificates())
+                group.create_task(self._keep_service(context.client))
                 group.create_task(self._http.run())
                 await self._http.wait_ready()
                 self._ready.set()
@@ -236,6 +240,7 @@ class ApiServer:
         )
         subresources = {
             ("", "pods", "log"): self._logs,
+            ("", "pods", "attach"): PodOutput(self.api, self._streams, self._logs),
             ("", "pods", "exec"): self._commands,
             ("", "pods", "portforward"): self._ports,
             ("", "serviceaccounts", "token"): AccountTokens(self.api, self._tokens),
@@ -292,6 +297,15 @@ class ApiServer:
             authority=self._pki.authority.certificate,
             client=self._pki.admin,
         )
+
+    async def _keep_service(self, client: Client) -> None:
+        """Make the Service through which pods reach the API again when somebody deletes it."""
+        while True:
+            await self._clock.sleep(_SERVICE_CHECK_SECONDS)
+            try:
+                await ensure_service(client, address=self._settings.address, port=self.port)
+            except ApiError as error:
+                logger.warning("the Service of the API: %s; trying again", error)
 
     async def _renew_certificates(self) -> None:
         while True:

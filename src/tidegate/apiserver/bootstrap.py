@@ -56,6 +56,13 @@ async def bootstrap(client: Client, *, node: str, address: str, port: int) -> No
     )
     await asyncio.gather(
         *(_ensure(client, SERVICE_ACCOUNTS, account) for account in service_accounts()),
+        ensure_service(client, address=address, port=port),
+    )
+
+
+async def ensure_service(client: Client, *, address: str, port: int) -> None:
+    """Let the Service `kubernetes` lead to the API; arguments as for `bootstrap`."""
+    await asyncio.gather(
         _ensure_service(client, _service(port)),
         _ensure_endpoints(client, _endpoint_slice(address, port)),
     )

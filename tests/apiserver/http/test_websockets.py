@@ -65,7 +65,7 @@ async def test_other_requests_are_no_websockets(face: Face, path: str) -> None:
     await pod(face)
     status = await refusal(face, path, protocol="")
     assert status["code"] == 400
-    assert "watches, exec and port-forward only" in status["message"]
+    assert "watches, attach, exec and port-forward only" in status["message"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tidegate.kube.errors import ApiError, BadRequest, Forbidden, InternalError,
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 60.0
-_SOCKETS = frozenset(("exec", "portforward"))
+_SOCKETS = frozenset(("attach", "exec", "portforward"))
 
 
 class Application:
@@ -143,7 +143,7 @@ class Application:
 
 def _refuse_socket(exchange: Exchange) -> None:
     if exchange.socket is not None:
-        raise BadRequest("WebSockets are served for watches, exec and port-forward only")
+        raise BadRequest("WebSockets are served for watches, attach, exec and port-forward only")
 
 
 class _Served:
