@@ -32,6 +32,7 @@ test: $(STAMP) ## Run every test, end to end ones too
 
 torture: $(STAMP) ## Break everything at random under load for an hour (TORTURE_SECONDS)
 	@scripts/install-test-tools
+	TIDEGATE_CRASH_ROUNDS=200 $(BIN)/pytest tests/apiserver/test_store_faults.py
 	HITLESS_REQUESTS=$(or $(HITLESS_REQUESTS),100000) $(BIN)/pytest tests/e2e/test_hitless.py
 	TORTURE_SECONDS=$(or $(TORTURE_SECONDS),3000) $(BIN)/pytest tests/torture
 
