@@ -28,6 +28,7 @@ from tidegate.gateway.certificates import CertificateError, of_secret, pattern_o
 from tidegate.kube import certificates
 from tidegate.kube.certificates import Issued
 from tidegate.kube.clock import SystemClock
+from tidegate.kube.errors import UserError
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import SECRETS
 
@@ -338,6 +339,20 @@ async def test_a_gateway_without_https_says_that_it_cannot_redirect(world: World
     await redirected(world)
     conditions = (await world.get(KINGRESSES, "echo"))["status"]["conditions"]
     assert any("--https-port" in condition.get("message", "") for condition in conditions)
+
+
+async def test_a_port_that_is_taken_is_named_with_its_option(tmp_path: Path) -> None:
+    pair = write_pair(tmp_path, "given", server(authority("company"), "a.example"))
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        settings = TlsSettings(port, certificate=pair[0], key=pair[1])
+        with pytest.raises(BaseExceptionGroup) as caught:
+            async with running_gateway(tmp_path, tls=settings):
+                pass
+    said = caught.value.subgroup(UserError)
+    assert said is not None
+    assert f"127.0.0.1:{port}" in repr(said)
+    assert "--https-port" in repr(said)
 
 
 class Later(SystemClock):
