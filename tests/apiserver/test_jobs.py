@@ -29,6 +29,18 @@ def job(name="pi", **spec):
     }
 
 
+CONDITION = {"type": "DisruptionTarget"}
+
+
+def codes(**requirement):
+    rule = {"action": "FailJob", "onExitCodes": requirement}
+    return {"podFailurePolicy": {"rules": [rule]}}
+
+
+def enough(rule):
+    return {"completionMode": "Indexed", "completions": 3, "successPolicy": {"rules": [rule]}}
+
+
 @pytest.fixture
 async def api(tmp_path):
     async with running_api(tmp_path) as running:
@@ -55,6 +67,12 @@ async def test_defaults_are_those_of_kubernetes(api):
     }
     assert spec["template"]["metadata"]["labels"] == labels
     assert made["metadata"]["labels"] == labels
+    assert spec["podReplacementPolicy"] == "TerminatingOrFailed"
+    rules = {"rules": [{"action": "Ignore", "onPodConditions": [CONDITION]}]}
+    patient = (await api.client().create(JOBS, job("patient", podFailurePolicy=rules)))["spec"]
+    assert patient["podReplacementPolicy"] == "Failed"
+    (rule,) = patient["podFailurePolicy"]["rules"]
+    assert rule["onPodConditions"] == [{**CONDITION, "status": "True"}]
     queue = await api.client().create(JOBS, job("queue", parallelism=3))
     assert "completions" not in queue["spec"]
 
@@ -81,6 +99,30 @@ async def test_defaults_are_those_of_kubernetes(api):
             "`selector` does not match template `labels`",
         ),
         ({"manualSelector": True}, "spec.selector: Required value"),
+        (
+            {"podReplacementPolicy": "Never"},
+            'spec.podReplacementPolicy: Unsupported value: "Never": supported values: "Failed", '
+            '"TerminatingOrFailed"',
+        ),
+        (
+            {"podFailurePolicy": {"rules": [{"action": "Ignore"}]}},
+            "specifying one of OnExitCodes and OnPodConditions is required",
+        ),
+        (
+            {"podFailurePolicy": {"rules": [{"action": "Retry", "onPodConditions": [CONDITION]}]}},
+            'rules[0].action: Unsupported value: "Retry"',
+        ),
+        (codes(operator="In", values=[0, 1]), "values: Invalid value: 0: must not be 0"),
+        (codes(operator="In", values=[2, 1]), "must be ordered and without duplicates"),
+        (codes(operator="In", values=[]), "must have 1 to 255 items"),
+        (
+            codes(operator="In", values=[1], containerName="other"),
+            'containerName: Invalid value: "other": must be one of the container names',
+        ),
+        ({"successPolicy": {"rules": [{"succeededCount": 1}]}}, "requires indexed completion mode"),
+        (enough({}), "at least one of succeededCount or succeededIndexes must be specified"),
+        (enough({"succeededCount": 9}), "must be greater than 0 and at most completions"),
+        (enough({"succeededIndexes": "1-"}), "error parsing succeededIndexes"),
     ],
 )
 async def test_what_is_wrong_is_said(api, spec, message):

@@ -134,6 +134,29 @@ def test_a_suspended_job_waits(platform: Platform) -> None:
     wait_for(platform, "later", "complete")
 
 
+def test_a_failure_that_no_other_try_can_mend_ends_the_job(platform: Platform) -> None:
+    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
+    rules = {"podFailurePolicy": {"rules": [rule]}}
+    platform.apply(job("hopeless", "raise SystemExit(42)", backoffLimit=6, **rules))
+    wait_for(platform, "hopeless", "failed")
+    status = platform.get("job", "hopeless")["status"]
+    failed = next(c for c in status["conditions"] if c["type"] == "Failed")
+    assert failed["reason"] == "PodFailurePolicy"
+    assert "failed with exit code 42 matching FailJob rule at index 0" in failed["message"]
+    assert status["failed"] == 1
+
+
+def test_some_indexes_can_be_enough(platform: Platform) -> None:
+    program = "import os, time; time.sleep(10**6 * int(os.environ['JOB_COMPLETION_INDEX']))"
+    shape = {"completions": 2, "parallelism": 2, "completionMode": "Indexed"}
+    enough = {"successPolicy": {"rules": [{"succeededIndexes": "0"}]}}
+    platform.apply(job("leader", program, **shape, **enough))
+    wait_for(platform, "leader", "complete")
+    status = platform.get("job", "leader")["status"]
+    assert status["completedIndexes"] == "0"
+    assert {c["reason"] for c in status["conditions"]} == {"SuccessPolicy"}
+
+
 def test_a_job_removes_itself(platform: Platform) -> None:
     platform.apply(job("fleeting", "print(1)", ttlSecondsAfterFinished=1))
     platform.kubectl("wait", "--for=delete", "job/fleeting", "--timeout=60s")

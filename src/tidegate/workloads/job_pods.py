@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import cast
 
 from tidegate.kube.clock import parse_rfc3339
-from tidegate.kube.objects import Object, annotations_of, is_deleting, name_of, uid_of
+from tidegate.kube.objects import (
+    Object,
+    annotations_of,
+    conditions_of,
+    is_deleting,
+    key_of,
+    name_of,
+    uid_of,
+)
 from tidegate.workloads.job_policy import JobPod
+from tidegate.workloads.job_rules import Failure
 from tidegate.workloads.pods import (
+    is_finished,
     is_ready,
     phase_of,
     pod_from_template,
@@ -23,19 +33,27 @@ INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 _MAX_BASE_LENGTH = 51
 
 
-def job_pod(pod: Object) -> JobPod:
-    """A pod as the policy sees it."""
+def job_pod(pod: Object, *, replaced_when_ended: bool = False) -> JobPod:
+    """A pod as the policy sees it.
+
+    Args:
+        pod: of the job.
+        replaced_when_ended: one that is being deleted keeps its place until it has ended.
+    """
+    ends_in = pod["metadata"].get("deletionGracePeriodSeconds") or 0
     statuses = cast("list[Object]", status_of(pod).get("containerStatuses") or [])
     return JobPod(
         uid=uid_of(pod),
         phase=phase_of(pod),
         deleting=is_deleting(pod),
+        lingers=replaced_when_ended and is_deleting(pod) and ends_in > 0 and not is_finished(pod),
         tracked=is_tracked(pod),
         index=index_of(pod),
         ready=is_ready(pod),
         ended=_ended(pod, statuses),
         restarts=sum(int(status.get("restartCount") or 0) for status in statuses),
         rank=tuple(float(part) for part in scale_down_rank(pod)),
+        failure=_failure(pod, statuses) if phase_of(pod) == "Failed" else Failure(),
     )
 
 
@@ -72,6 +90,18 @@ def new_pod(job: Object, index: int | None) -> Object:
         for container in cast("list[Object]", spec.get(kind) or []):
             _add_index(container)
     return pod
+
+
+def _failure(pod: Object, statuses: list[Object]) -> Failure:
+    codes: list[tuple[str, int]] = []
+    init = cast("list[Object]", status_of(pod).get("initContainerStatuses") or [])
+    for status in (*statuses, *init):
+        state: Object = status.get("state") or {}
+        terminated: Object = state.get("terminated") or {}
+        if terminated.get("exitCode"):
+            codes.append((str(status["name"]), int(terminated["exitCode"])))
+    conditions = frozenset((str(c["type"]), str(c["status"])) for c in conditions_of(pod))
+    return Failure(str(key_of(pod)), tuple(codes), conditions)
 
 
 def _add_index(container: Object) -> None:

@@ -10,6 +10,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from tidegate.workloads.job_rules import (
+    FAIL_JOB,
+    IGNORE,
+    Failure,
+    FailureRule,
+    SuccessRule,
+    judge,
+    satisfied,
+)
+
 BACK_OFF_SECONDS = 10.0
 MAX_BACK_OFF_SECONDS = 360.0
 
@@ -24,6 +34,8 @@ class JobSpec:
         deadline: seconds from the start; None for none.
         indexed: each completion has an index.
         restarts: failed containers start again in their pods (`OnFailure`).
+        failure_rules: which failures end the job or do not count.
+        success_rules: which indexes are enough.
     """
 
     parallelism: int = 1
@@ -33,6 +45,8 @@ class JobSpec:
     indexed: bool = False
     suspended: bool = False
     restarts: bool = False
+    failure_rules: tuple[FailureRule, ...] = ()
+    success_rules: tuple[SuccessRule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,22 +91,26 @@ class JobPod:
     Attributes:
         phase: `Pending`, `Running`, `Succeeded` or `Failed`.
         deleting: it is being deleted.
+        lingers: it is being deleted, and another may only come when it has ended.
         tracked: it has the finalizer.
         index: its completion index.
         ended: epoch seconds, of one that has ended or is being deleted.
         restarts: of all its containers.
         rank: those of low rank go first.
+        failure: how it has failed, if it has.
     """
 
     uid: str
     phase: str = "Pending"
     deleting: bool = False
+    lingers: bool = False
     tracked: bool = True
     index: int | None = None
     ready: bool = False
     ended: float = 0.0
     restarts: int = 0
     rank: tuple[float, ...] = ()
+    failure: Failure = field(default_factory=Failure)
 
     @property
     def succeeded(self) -> bool:
@@ -101,11 +119,17 @@ class JobPod:
     @property
     def failed(self) -> bool:
         """One that is being deleted before it has succeeded has failed."""
-        return self.phase == "Failed" or (self.deleting and not self.succeeded)
+        if self.phase == "Failed":
+            return True
+        return self.deleting and not self.lingers and not self.succeeded
+
+    @property
+    def over(self) -> bool:
+        return self.succeeded or self.failed
 
     @property
     def active(self) -> bool:
-        return not self.succeeded and not self.failed
+        return not self.over and not self.deleting
 
 
 @dataclass(frozen=True)
@@ -138,6 +162,7 @@ class _Tally:
     succeeded: int
     failed: int
     active: list[JobPod] = field(default_factory=list[JobPod])
+    lingering: list[JobPod] = field(default_factory=list[JobPod])
 
 
 def plan(
@@ -163,8 +188,8 @@ def plan(
     counts, active = tally.counts, tally.active
     if not spec.suspended and counts.started is None and counts.outcome is None:
         counts = replace(counts, started=now)
-    outcome = counts.outcome or _outcome(spec, counts, tally, now)
-    release = tuple(pod.uid for pod in pods if pod.tracked and not pod.active)
+    outcome = counts.outcome or _outcome(spec, counts, tally, pods, now)
+    release = tuple(pod.uid for pod in pods if pod.tracked and pod.over)
     if outcome is not None:
         uncounted = counts.uncounted_succeeded or counts.uncounted_failed
         left = active or coming or uncounted or any(pod.tracked or pod.deleting for pod in pods)
@@ -183,7 +208,7 @@ def plan(
     if not manages:
         return Plan(counts, release=release, look_again=deadline)
     step = _manage(spec, counts, tally, coming)
-    wait = back_off(pods, now)
+    wait = back_off([pod for pod in pods if not _is_ignored(spec, pod)], now)
     if (step.create or step.create_indexes) and wait > 0:
         step = Plan(counts, give_up=step.give_up, look_again=wait)
     looks = [look for look in (step.look_again, deadline) if look is not None]
@@ -218,7 +243,7 @@ def _tally(spec: JobSpec, counts: Counts, pods: Sequence[JobPod]) -> _Tally:
     """Move the pods that have ended one step on: seen, then written down, then counted."""
     tracked = {pod.uid for pod in pods if pod.tracked}
     succeeded = {pod.uid for pod in pods if pod.tracked and pod.succeeded}
-    failed = {pod.uid for pod in pods if pod.tracked and pod.failed}
+    failed = {pod.uid for pod in pods if pod.tracked and pod.failed and not _is_ignored(spec, pod)}
     if spec.indexed:
         reached = {pod.index for pod in pods if pod.tracked and pod.succeeded}
         completed = counts.completed | {
@@ -240,10 +265,33 @@ def _tally(spec: JobSpec, counts: Counts, pods: Sequence[JobPod]) -> _Tally:
         counts.succeeded + len(counts.uncounted_succeeded),
         counts.failed + len(counts.uncounted_failed),
         [pod for pod in pods if pod.active],
+        [pod for pod in pods if not pod.over and not pod.active],
     )
 
 
-def _outcome(spec: JobSpec, counts: Counts, tally: _Tally, now: float) -> Outcome | None:
+def _is_ignored(spec: JobSpec, pod: JobPod) -> bool:
+    if pod.phase != "Failed" or not spec.failure_rules:
+        return False
+    verdict = judge(spec.failure_rules, pod.failure)
+    return verdict is not None and verdict.action == IGNORE
+
+
+def _fatal(spec: JobSpec, pods: Sequence[JobPod]) -> Outcome | None:
+    """The end by a failure that no other try can mend."""
+    for pod in pods:
+        if spec.failure_rules and pod.tracked and pod.phase == "Failed":
+            verdict = judge(spec.failure_rules, pod.failure)
+            if verdict is not None and verdict.action == FAIL_JOB:
+                return Outcome(False, "PodFailurePolicy", verdict.message)
+    return None
+
+
+def _outcome(
+    spec: JobSpec, counts: Counts, tally: _Tally, pods: Sequence[JobPod], now: float
+) -> Outcome | None:
+    fatal = _fatal(spec, pods)
+    if fatal is not None:
+        return fatal
     restarts = sum(pod.restarts for pod in tally.active) if spec.restarts else 0
     if tally.failed > spec.backoff_limit or restarts >= max(spec.backoff_limit, 1):
         return LIMIT
@@ -254,6 +302,9 @@ def _outcome(spec: JobSpec, counts: Counts, tally: _Tally, now: float) -> Outcom
         and now - counts.started >= spec.deadline
     ):
         return LATE
+    rule = satisfied(spec.success_rules, counts.completed)
+    if rule is not None:
+        return Outcome(True, "SuccessPolicy", f"Matched rules at index {rule}")
     if spec.completions is None:
         return REACHED if tally.succeeded and not tally.active else None
     return REACHED if tally.succeeded >= spec.completions else None
@@ -264,16 +315,19 @@ def _manage(spec: JobSpec, counts: Counts, tally: _Tally, coming: Collection[int
     active = tally.active
     surplus = _unwanted(spec, counts, active)
     kept = [pod for pod in active if pod.uid not in surplus]
-    present = len(kept) + len(coming)
+    present = len(kept) + len(tally.lingering) + len(coming)
     wanted = _wanted(spec, tally)
     if wanted is None:
         return Plan(counts, give_up=tuple(surplus))
     if present > wanted:
-        chosen = sorted(kept, key=lambda pod: pod.rank)[: present - wanted]
+        # Those that linger go by themselves.
+        spare = present - len(tally.lingering) - wanted
+        chosen = sorted(kept, key=lambda pod: pod.rank)[: max(0, spare)]
         return Plan(counts, give_up=(*surplus, *(pod.uid for pod in chosen)))
     if not spec.indexed:
         return Plan(counts, create=wanted - present, give_up=tuple(surplus))
-    taken = {pod.index for pod in kept} | set(coming) | counts.completed
+    there = (*kept, *tally.lingering)
+    taken = {pod.index for pod in there} | set(coming) | counts.completed
     free = (index for index in range(spec.completions or 0) if index not in taken)
     indexes = tuple(index for _, index in zip(range(wanted - present), free, strict=False))
     return Plan(counts, create_indexes=indexes, give_up=tuple(surplus))

@@ -14,6 +14,7 @@ from tidegate.kube.objects import (
 )
 from tidegate.workloads.job_indexes import format_indexes, parse_indexes
 from tidegate.workloads.job_policy import Counts, JobPod, JobSpec, Outcome, Plan
+from tidegate.workloads.job_rules import failure_rules, success_rules
 from tidegate.workloads.pods import spec_of, status_of
 
 COMPLETE, FAILED, SUSPENDED = "Complete", "Failed", "Suspended"
@@ -33,6 +34,8 @@ def job_spec(job: Object) -> JobSpec:
         indexed=spec.get("completionMode") == "Indexed",
         suspended=bool(spec.get("suspend")),
         restarts=pod_spec.get("restartPolicy") == "OnFailure",
+        failure_rules=failure_rules(spec),
+        success_rules=success_rules(spec),
     )
 
 

@@ -124,7 +124,8 @@ class JobController:
     async def _advance(self, job: Object, pods: Sequence[Object]) -> float | None:
         pods = await asyncio.gather(*(self._tracked(job, pod) for pod in pods))
         now = self._clock.time()
-        views = [job_pod(pod) for pod in pods]
+        patient = spec_of(job).get("podReplacementPolicy") == "Failed"
+        views = [job_pod(pod, replaced_when_ended=patient) for pod in pods]
         plan = job_policy.plan(
             job_spec(job),
             counts_of(job),

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.kinds.common import builtin
+from tidegate.apiserver.registry.kinds.jobrules import (
+    default_failure_policy,
+    validate_failure_policy,
+    validate_success_policy,
+)
 from tidegate.apiserver.registry.kinds.poddefaults import default_template
 from tidegate.apiserver.registry.kinds.podvalidation import (
     not_negative,
@@ -33,6 +38,7 @@ def _default_job(obj: Object) -> None:
     ):
         if spec.get(name) is None:
             spec[name] = value
+    default_failure_policy(spec)
     template = ensure(spec, "template")
     default_template(template)
     if not spec.get("manualSelector") and not spec.get("selector"):
@@ -74,6 +80,8 @@ def _validate_job(obj: Object, old: Object | None, errors: FieldErrors) -> None:
     validate_template(template, "spec.template", errors)
     if section(template, "spec").get("restartPolicy") not in _RESTARTS:
         errors.required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+    validate_failure_policy(spec, errors)
+    validate_success_policy(spec, errors)
     _validate_selector(obj, spec, template, errors)
     if old is not None:
         _validate_change(spec, section(old, "spec"), section(old, "status"), errors)
@@ -108,6 +116,8 @@ def _validate_change(spec: Object, old: Object, status: Object, errors: FieldErr
         errors.immutable("spec.completions", old.get("completions"), spec.get("completions"))
     errors.immutable("spec.selector", old.get("selector"), spec.get("selector"))
     errors.immutable("spec.completionMode", old["completionMode"], spec["completionMode"])
+    for name in ("podFailurePolicy", "successPolicy"):
+        errors.immutable(f"spec.{name}", old.get(name), spec.get(name))
     before, after = old["template"], spec["template"]
     if old.get("suspend") and not status.get("startTime"):
         before, after = _fixed_part(before), _fixed_part(after)

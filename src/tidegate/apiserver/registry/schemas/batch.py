@@ -17,10 +17,37 @@ JobSpec: The pods to run, and when the job has succeeded or failed.
   completions int32 # Pods that must succeed; without it one that succeeds ends the job.
   manualSelector bool # Whether selector is the user's; normally it is generated.
   parallelism int32 # The most pods at once. Defaults to 1.
+  podFailurePolicy PodFailurePolicy # Which failures end the job at once or do not count.
+  podReplacementPolicy string # TerminatingOrFailed, or Failed to wait for the end of old pods.
   selector meta.LabelSelector # The pods that belong to it; generated.
+  successPolicy SuccessPolicy # Which indexes are enough for the job to succeed.
   suspend bool # Whether no pods are to run for now.
   template! core.PodTemplateSpec # The pods to make; restartPolicy is Never or OnFailure.
   ttlSecondsAfterFinished int32 # Seconds after its end at which the job is deleted.
+
+PodFailurePolicy: What becomes of failures; the first rule that matches counts.
+  rules! []PodFailurePolicyRule atomic
+
+PodFailurePolicyRule: What becomes of a failure that matches.
+  action! string # FailJob, Ignore or Count.
+  onExitCodes PodFailurePolicyOnExitCodesRequirement # A container has ended with such a code.
+  onPodConditions []PodFailurePolicyOnPodConditionsPattern atomic # The pod has one of these.
+
+PodFailurePolicyOnExitCodesRequirement: Exit codes of containers that have failed.
+  containerName string # Which container; without it any.
+  operator! string # In or NotIn.
+  values! []int32 set # The codes.
+
+PodFailurePolicyOnPodConditionsPattern: A condition of a pod.
+  status! string # Defaults to True.
+  type! string
+
+SuccessPolicy: When an Indexed job has succeeded before all indexes have; one rule is enough.
+  rules! []SuccessPolicyRule atomic
+
+SuccessPolicyRule: Which indexes must have succeeded.
+  succeededCount int32 # How many of succeededIndexes, or of all.
+  succeededIndexes string # Which, as in 1,3-5,7.
 
 JobStatus: How far a job has come.
   active int32 # Pods that run or wait.

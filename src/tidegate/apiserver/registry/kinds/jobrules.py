@@ -1,0 +1,113 @@
+"""The rules of a Job on failures and on success: their defaults and what makes them valid."""
+
+from __future__ import annotations
+
+import re
+
+from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.kinds.podvalidation import supported
+from tidegate.apiserver.values import objects, section
+from tidegate.kube.objects import Object
+
+_ACTIONS = ("Count", "FailJob", "Ignore")
+_OPERATORS = ("In", "NotIn")
+_REPLACEMENTS = ("Failed", "TerminatingOrFailed")
+_STATUSES = ("False", "True", "Unknown")
+_MAX_RULES = 20
+_MAX_CODES = 255
+_INDEXES = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII)
+
+
+def default_failure_policy(spec: Object) -> None:
+    """How pods are replaced, and the status that a condition must have."""
+    default = "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed"
+    if spec.get("podReplacementPolicy") is None:
+        spec["podReplacementPolicy"] = default
+    for rule in objects(section(spec, "podFailurePolicy").get("rules")):
+        for pattern in objects(rule.get("onPodConditions")):
+            pattern.setdefault("status", "True")
+
+
+def validate_failure_policy(spec: Object, errors: FieldErrors) -> None:
+    """`podFailurePolicy` and `podReplacementPolicy`."""
+    supported(spec, "podReplacementPolicy", _REPLACEMENTS, "spec", errors)
+    if not spec.get("podFailurePolicy"):
+        return
+    restart = section(spec, "template", "spec").get("restartPolicy")
+    if restart == "OnFailure":
+        errors.invalid(
+            "spec.template.spec.restartPolicy",
+            restart,
+            'only "Never" is supported when podFailurePolicy is specified',
+        )
+    if spec.get("podReplacementPolicy") == "TerminatingOrFailed":
+        errors.not_supported("spec.podReplacementPolicy", "TerminatingOrFailed", ("Failed",))
+    path = "spec.podFailurePolicy.rules"
+    rules = objects(section(spec, "podFailurePolicy").get("rules"))
+    if len(rules) > _MAX_RULES:
+        errors.invalid(path, len(rules), f"must have at most {_MAX_RULES} items")
+    names = {
+        str(container.get("name"))
+        for kind in ("initContainers", "containers")
+        for container in objects(section(spec, "template", "spec").get(kind))
+    }
+    for index, rule in enumerate(rules):
+        _validate_rule(rule, names, f"{path}[{index}]", errors)
+
+
+def _validate_rule(rule: Object, names: set[str], path: str, errors: FieldErrors) -> None:
+    supported(rule, "action", _ACTIONS, path, errors)
+    codes, patterns = rule.get("onExitCodes"), objects(rule.get("onPodConditions"))
+    if bool(codes) == bool(patterns):
+        errors.invalid(
+            path,
+            rule,
+            "specifying one of OnExitCodes and OnPodConditions is required, and one only",
+        )
+    if codes:
+        _validate_codes(section(rule, "onExitCodes"), names, f"{path}.onExitCodes", errors)
+    for index, pattern in enumerate(patterns):
+        where = f"{path}.onPodConditions[{index}]"
+        if not pattern.get("type"):
+            errors.required(f"{where}.type")
+        supported(pattern, "status", _STATUSES, where, errors)
+
+
+def _validate_codes(codes: Object, names: set[str], path: str, errors: FieldErrors) -> None:
+    supported(codes, "operator", _OPERATORS, path, errors)
+    values: list[int] = codes.get("values") or []
+    if not 0 < len(values) <= _MAX_CODES:
+        errors.invalid(f"{path}.values", values, f"must have 1 to {_MAX_CODES} items")
+    elif values != sorted(set(values)):
+        errors.invalid(f"{path}.values", values, "must be ordered and without duplicates")
+    elif codes.get("operator") == "In" and 0 in values:
+        errors.invalid(f"{path}.values", 0, "must not be 0 for the In operator")
+    name = codes.get("containerName")
+    if name and name not in names:
+        errors.invalid(f"{path}.containerName", name, "must be one of the container names")
+
+
+def validate_success_policy(spec: Object, errors: FieldErrors) -> None:
+    """`successPolicy`."""
+    if not spec.get("successPolicy"):
+        return
+    path = "spec.successPolicy"
+    if spec.get("completionMode") != "Indexed":
+        errors.invalid(path, spec["successPolicy"], "requires indexed completion mode")
+        return
+    rules = objects(section(spec, "successPolicy").get("rules"))
+    if not 0 < len(rules) <= _MAX_RULES:
+        errors.invalid(f"{path}.rules", len(rules), f"must have 1 to {_MAX_RULES} items")
+    for index, rule in enumerate(rules):
+        where = f"{path}.rules[{index}]"
+        count, indexes = rule.get("succeededCount"), rule.get("succeededIndexes")
+        if count is None and indexes is None:
+            errors.required(
+                where, "at least one of succeededCount or succeededIndexes must be specified"
+            )
+        if indexes is not None and not _INDEXES.fullmatch(str(indexes)):
+            errors.invalid(f"{where}.succeededIndexes", indexes, "error parsing succeededIndexes")
+        if count is not None and not 0 < count <= int(spec.get("completions") or 0):
+            errors.invalid(
+                f"{where}.succeededCount", count, "must be greater than 0 and at most completions"
+            )
