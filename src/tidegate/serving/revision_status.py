@@ -78,7 +78,7 @@ def replica_counts(pod_autoscaler: Object) -> dict[str, int]:
 
 
 def container_digests(revision: Object, pods: tuple[Object, ...], kind: str) -> list[Object]:
-    """The exact image of each container: as the spec pins it, or as a pod reports or reported it.
+    """The exact image of each container: as the spec pins it, or as its first pod reported it.
 
     Args:
         kind: `containers` or `initContainers`.
@@ -92,7 +92,7 @@ def container_digests(revision: Object, pods: tuple[Object, ...], kind: str) -> 
     for pod in pods:
         for status in items(pod, "status", status_field):
             if status.get("imageID"):
-                reported[str(status.get("name"))] = str(status["imageID"])
+                reported.setdefault(str(status.get("name")), str(status["imageID"]))
     result: list[Object] = []
     for container in items(revision, "spec", kind):
         name, image = str(container.get("name")), str(container.get("image"))

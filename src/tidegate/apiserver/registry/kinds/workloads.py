@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tidegate.apis.digests import pin_images
+from tidegate.apis.serving import REVISIONS
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.poddefaults import default_pod, default_template
@@ -12,7 +14,7 @@ from tidegate.apiserver.registry.kinds.podvalidation import (
     validate_template,
 )
 from tidegate.apiserver.registry.names import label_value_problem, qualified_problem
-from tidegate.apiserver.registry.spec import ScaleSpec
+from tidegate.apiserver.registry.spec import ClusterView, ScaleSpec
 from tidegate.apiserver.values import ensure, mapping, objects, section
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
@@ -141,12 +143,19 @@ def validate_selector(selector: Object, path: str, errors: FieldErrors) -> bool:
     return len(errors.causes) == before
 
 
+def _pin_images(pod: Object, old: Object | None, view: ClusterView, errors: FieldErrors) -> None:
+    del errors
+    if old is None:
+        pin_images(pod, lambda key: view.find(REVISIONS, key))
+
+
 WORKLOAD_KINDS = (
     builtin(
         PODS,
         "core",
         default=default_pod,
         validate=validate_pod,
+        prepare=_pin_images,
         status_subresource=True,
         kept_by_status=("ownerReferences",),
         subresources=(
