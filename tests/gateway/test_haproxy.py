@@ -41,7 +41,7 @@ def test_equal_settings_give_an_equal_configuration(tmp_path: Path) -> None:
 def test_files_are_the_owners_alone_even_below_a_long_path(tmp_path: Path) -> None:
     long = tmp_path / ("with space " * 10)
     where = paths.prepare(long)
-    assert len(str(where.admin_socket)) < 100
+    assert len(str(where.admin_socket("0" * 6))) < 100
     assert " " not in str(where.directory)
     assert stat.S_IMODE(where.directory.stat().st_mode) == 0o700
     assert paths.prepare(long) == where

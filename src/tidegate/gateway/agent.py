@@ -44,6 +44,7 @@ _REAP_PAUSE = 0.05
 _LONGEST_REAP_PAUSE = 1.0
 _RETRY_PAUSE = 0.1
 _ORPHAN_PAUSE = 0.02
+_PREDECESSOR_PAUSE = 0.2
 _RENEW_PAUSE = 3600.0
 _SLICES_BY_REVISION = "gateway-revision"
 _BY_CERTIFICATE = "gateway-certificate"
@@ -221,6 +222,7 @@ class Agent:
                 group.create_task(self._synchronize())
                 group.create_task(self._delete_idle())
                 group.create_task(self._follow_orphans())
+                group.create_task(self._follow_predecessor())
                 group.create_task(self._renew_certificates())
         finally:
             self._plane.let_go()
@@ -397,6 +399,9 @@ class Agent:
         """Keep new requests from pods that still work for a HAProxy that has ended."""
         key = revision.key
         busy = at_work(servers.values(), self._plane.orphaned) if revision.is_limited else {}
+        before = self._plane.before
+        if before is not None and revision.is_limited:
+            busy |= {name: servers[name].port for name in before.busy(key) if name in servers}
         if not busy:
             self._orphaned.pop(key, None)
             return servers
@@ -436,6 +441,13 @@ class Agent:
                     await self._plane.certificates.renew()
             except AdminError as error:
                 logger.warning("gateway: certificates not renewed: %s", error)
+
+    async def _follow_predecessor(self) -> None:
+        """Let the HAProxy before this one end when it has nothing left to do."""
+        while not await self._plane.end_predecessor():
+            await self._clock.sleep(_PREDECESSOR_PAUSE)
+            if self._plane.before is not None and await self._plane.before.look():
+                self.mark_all()
 
     def _apply_routes(self, changed: set[Key]) -> None:
         """Bring the map of routes in line: with all KIngresses the first time, then by change."""

@@ -72,7 +72,7 @@ class Gateway:
 
     async def stop_proxy(self) -> None:
         """End HAProxy, whether or not `run` is running; what is in flight gets some seconds."""
-        await self._plane.process.find_and_stop(self._plane.admin)
+        await self._plane.stop_all()
 
     async def _serve_notices(self, reader: asyncio.StreamReader) -> None:
         text = await reader.read(_MOST_NOTICE)

@@ -10,11 +10,14 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from tidegate.gateway import routes, servers
+from tidegate.gateway.handover import Predecessor
 from tidegate.gateway.haproxy import config as configuration
 from tidegate.gateway.haproxy import paths as locations
 from tidegate.gateway.haproxy import state
+from tidegate.gateway.haproxy.config import Config
 from tidegate.gateway.haproxy.process import Process
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
 from tidegate.gateway.haproxy.state import ServerState
@@ -24,6 +27,7 @@ from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.slots import Slots
 from tidegate.gateway.tls import Certificates
 from tidegate.kube.clock import Clock
+from tidegate.kube.errors import InternalFault, UserError
 from tidegate.kube.objects import Key
 
 logger = logging.getLogger(__name__)
@@ -35,13 +39,24 @@ class DataPlane:
     Args:
         settings: the operator's choices.
         clock: for the ends of certificates.
+        running: the configuration of a HAProxy that is being replaced; it is only read then.
+        pid_file: where the number of that one stands.
     """
 
-    def __init__(self, settings: GatewaySettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        clock: Clock,
+        *,
+        running: Config | None = None,
+        pid_file: Path | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
         self.paths = locations.prepare(settings.data_dir)
-        self.config = configuration.render(settings, self.paths)
-        self.admin = AdminSocket(self.paths.admin_socket)
-        self.process = Process(self.config, self.paths)
+        self.config = running or configuration.render(settings, self.paths)
+        self.admin = AdminSocket(self.config.admin_socket)
+        self.process = Process(self.config, self.paths, pid_file)
         self.certificates = Certificates(settings, self.paths, self.admin, clock)
         self.slots = Slots(self.config.limited, self.config.unlimited)
         self.servers: dict[str, dict[str, ServerState]] = {}
@@ -54,8 +69,9 @@ class DataPlane:
         self._pending: list[str] = []
         self._closed: set[str] = set()
         self.is_stale = False
-        # Ports whose pods may still work for the HAProxy before this one.
+        # Ports whose pods may still work for a HAProxy that has died.
         self.orphaned: frozenset[int] = frozenset()
+        self.before: Predecessor | None = None
 
     async def open(self) -> None:
         """Adopt the HAProxy that runs, or start one.
@@ -63,10 +79,86 @@ class DataPlane:
         Raises:
             UserError: it does not start.
         """
+        other = configuration.read(self.paths.config)
+        if other is not None and other.identity != self.config.identity:
+            before = DataPlane(self._settings, self._clock, running=other)
+            if await before.process.adopt(before.admin):
+                if other.can_hand_over:
+                    await self._take_over(before)
+                    return
+                logger.info("gateway: HAProxy %d is replaced", before.process.pid)
+                await before.process.stop()
         if await self.process.adopt(self.admin):
             await self.read_back()
         else:
             await self.restart()
+        await self._find_predecessor()
+
+    async def _take_over(self, before: DataPlane) -> None:
+        """Start beside the HAProxy that runs, and let it hand over."""
+        logger.info(
+            "gateway: HAProxy %d has another configuration: a new one takes over",
+            before.process.pid,
+        )
+        await before.read_back()
+        self._routes = dict(before.route_entries)
+        self._write_map(self.paths.routes_map.name, self._routes)
+        await asyncio.to_thread(self.certificates.prepare)
+        self._adopt_slots(before)
+        before.process.set_aside()
+        try:
+            await self.process.start(heir_of=before.config.admin_socket)
+            self._reset({})
+            self.before = Predecessor(before)
+            await self.before.hand_over()
+            await self.before.look()
+        except (AdminError, UserError, InternalFault) as error:
+            logger.warning("gateway: no handover (%s): HAProxy is replaced", error)
+            self.before = None
+            await self.process.stop()
+            await before.process.stop()
+            await self.restart()
+
+    def _adopt_slots(self, before: DataPlane) -> None:
+        self._revisions = {}
+        for revision, slot in before.slots.assigned().items():
+            if self.slots.restore(slot, revision):
+                self._revisions[slot] = before.revision_entries[slot]
+        self._write_map(self.paths.revisions_map.name, self._revisions)
+
+    async def _find_predecessor(self) -> None:
+        """A handover may have been under way when the last control plane died."""
+        config = configuration.read(self.paths.leaving_config)
+        if config is None:
+            return
+        pid_file = self.paths.leaving_pid_file
+        before = DataPlane(self._settings, self._clock, running=config, pid_file=pid_file)
+        if await before.process.adopt(before.admin):
+            await before.read_back()
+            self.before = Predecessor(before)
+            await self.before.look()
+
+    async def end_predecessor(self) -> bool:
+        """Let the HAProxy before go when it has nothing left; whether it is gone."""
+        if self.before is not None and self.before.is_idle:
+            if self.before.has_ended:
+                # It was killed: what pods do for it only the kernel knows.
+                self.orphaned |= await asyncio.to_thread(orphaned_ports)
+            self.before.end()
+            self.before = None
+        return self.before is None
+
+    async def stop_all(self) -> None:
+        """End HAProxy and the one before it, whoever started them, whatever they are."""
+        for path, pid_file in (
+            (self.paths.config, self.paths.pid_file),
+            (self.paths.leaving_config, self.paths.leaving_pid_file),
+        ):
+            config = configuration.read(path)
+            if config is not None:
+                process = Process(config, self.paths, pid_file)
+                await process.find_and_stop(AdminSocket(config.admin_socket))
+        self.process.release()
 
     async def restart(self) -> None:
         """Start a HAProxy that knows the routes of the last one, and no pods yet.
@@ -87,9 +179,10 @@ class DataPlane:
         Args:
             excused: ports that do not matter any more.
         """
-        before = self.orphaned
-        self.orphaned = before & await asyncio.to_thread(orphaned_ports) - excused
-        return self.orphaned != before
+        known = self.orphaned
+        self.orphaned = known & await asyncio.to_thread(orphaned_ports) - excused
+        has_moved = self.before is not None and await self.before.look()
+        return has_moved or self.orphaned != known
 
     async def read_back(self) -> None:
         """Read the mirror from the running HAProxy.
@@ -132,6 +225,11 @@ class DataPlane:
     def route_entries(self) -> Mapping[str, str]:
         """The map of routes as HAProxy has it."""
         return self._routes
+
+    @property
+    def revision_entries(self) -> Mapping[str, str]:
+        """The map of revisions as HAProxy has it."""
+        return self._revisions
 
     def set_routes(self, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
         """Make the entries `before` of the map of routes these; hosts change over in one step."""
@@ -297,6 +395,10 @@ class DataPlane:
     async def pod_in_flight(self, revision: Key, pod: str) -> int:
         """Requests in a pod, whatever became of their clients."""
         slot = self.slots.of(revision)
+        if self.before is not None:
+            await self.before.look()
+            if pod in self.before.busy(revision):
+                return 1
         if slot is None:
             return 0
         number = await self.in_flight(slot, pod)

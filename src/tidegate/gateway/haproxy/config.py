@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import resource
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 import jinja2
 
@@ -57,6 +59,7 @@ class Config:
         text: the file.
         identity: names this configuration; a running HAProxy shows it in `show info`.
         prefix: of the names of the sockets between the stages.
+        admin_socket: where a HAProxy with this configuration takes commands.
         park_lua, rules_lua: the texts of the park's program and of that for gray releases.
         limited, unlimited, stages: the pools.
         bind, ports: where clients connect.
@@ -65,6 +68,7 @@ class Config:
     text: str
     identity: str
     prefix: str
+    admin_socket: Path
     park_lua: str
     rules_lua: str
     limited: tuple[str, ...]
@@ -72,6 +76,11 @@ class Config:
     stages: tuple[str, ...]
     bind: str
     ports: tuple[int, ...]
+
+    @property
+    def can_hand_over(self) -> bool:
+        """Whether a HAProxy with this configuration can leave its place to another."""
+        return "\nbackend onward " in self.text
 
 
 def limits(settings: GatewaySettings, *, open_files: int | None = None) -> Limits:
@@ -105,7 +114,12 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     room = resources.files("tidegate.gateway.haproxy")
     template = room.joinpath("haproxy.cfg.j2").read_text()
     park_lua, rules_lua = (room.joinpath(name).read_text() for name in ("park.lua", "rules.lua"))
-    prefix = "tidegate-" + hashlib.sha256(os.fsencode(paths.directory)).hexdigest()[:12]
+    place = "tidegate-" + hashlib.sha256(os.fsencode(paths.directory)).hexdigest()[:12]
+    # What two generations of HAProxy must not share bears the generation's name.
+    parts = (template, park_lua, rules_lua, repr(settings))
+    generation = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:6]
+    prefix = f"{place}-{generation}"
+    admin_socket = paths.admin_socket(generation)
     limited = tuple(f"l{number:04d}" for number in range(1, settings.limited_slots + 1))
     unlimited = tuple(f"u{number:04d}" for number in range(1, settings.unlimited_slots + 1))
     stages = tuple(f"p{number:04d}" for number in range(1, settings.stages + 1))
@@ -118,6 +132,8 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         "https_suffix": _suffix(settings),
         "tls_bind": _bind(settings, settings.tls.port) if settings.tls else "",
         "prefix": prefix,
+        "door": f"{place}-door",
+        "admin_socket": admin_socket,
         "limited": frozenset(limited),
         "slots": limited + unlimited,
         "stages": stages,
@@ -137,6 +153,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         text,
         identity,
         prefix,
+        admin_socket,
         park_lua,
         rules_lua,
         limited,
@@ -144,6 +161,35 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         stages,
         settings.bind,
         ports,
+    )
+
+
+def read(path: Path) -> Config | None:
+    """The configuration that a HAProxy was started with, None if there is none."""
+    try:
+        text = path.read_text()
+    except OSError:
+        return None
+    identity = re.search(r"^    description (\S+)$", text, re.MULTILINE)
+    admin = re.search(r"^    stats socket (\S+) ", text, re.MULTILINE)
+    prefix = re.search(r"^    bind abns@(\S+)-k-\S+ name", text, re.MULTILINE)
+    if identity is None or admin is None or prefix is None:
+        return None
+    limited, unlimited, stages = (
+        tuple(re.findall(rf"^backend ({kind}\d+) from ", text, re.MULTILINE)) for kind in "lup"
+    )
+    return Config(
+        text=text,
+        identity=identity[1],
+        prefix=prefix[1],
+        admin_socket=Path(admin[1]),
+        park_lua="",
+        rules_lua="",
+        limited=limited,
+        unlimited=unlimited,
+        stages=stages,
+        bind="",
+        ports=(),
     )
 
 
@@ -169,7 +215,6 @@ def write_private(directory: os.PathLike[str], name: str, text: str) -> None:
 
 
 _PATHS = (
-    "admin_socket",
     "park_lua",
     "rules_lua",
     "notice_socket",

@@ -45,11 +45,11 @@ local function is_waiting(held, place)
 end
 
 -- One after the other: HAProxy's threads would let them overtake each other.
-local function release(held)
+local function release(held, word)
   collectgarbage()
   for place = 1, held.last do
     if is_waiting(held, place) then
-      held.waiters[place].queue:push("go")
+      held.waiters[place].queue:push(word)
       local start = core.now()
       while is_waiting(held, place) do
         core.yield()
@@ -67,7 +67,7 @@ local function wake(slot)
   local held = slots[slot]
   if held == nil then return end
   slots[slot] = nil
-  core.register_task(release, held)
+  core.register_task(release, held, "go")
 end
 
 local function is_up(slot)
@@ -96,6 +96,10 @@ local function park(txn)
   notify(slot)
   local word = waiter.queue:pop_wait()
   waiter.resumed = true
+  if word == "moved" then
+    txn:set_var("txn.released", "moved")
+    return
+  end
   if word ~= "go" then
     txn:set_var("txn.refused", word)
     return
@@ -184,6 +188,14 @@ end)
 
 core.register_cli({ "open", "park" }, "open park <slot>|all: hold what finds no pod", function(applet, _, _, slot)
   if slot == "all" then closed = {} elseif slot ~= nil then closed[slot] = nil end
+  applet:send("")
+end)
+
+core.register_cli({ "move", "park" }, "move park: send all on to the next HAProxy", function(applet)
+  for slot, held in pairs(slots) do
+    slots[slot] = nil
+    core.register_task(release, held, "moved")
+  end
   applet:send("")
 end)
 

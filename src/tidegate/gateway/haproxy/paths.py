@@ -44,8 +44,16 @@ class Paths:
         return self.directory / "haproxy.pid"
 
     @property
-    def admin_socket(self) -> Path:
-        return self.directory / "admin.sock"
+    def leaving_config(self) -> Path:
+        return self.directory / "leaving.cfg"
+
+    @property
+    def leaving_pid_file(self) -> Path:
+        return self.directory / "leaving.pid"
+
+    def admin_socket(self, generation: str) -> Path:
+        """Each HAProxy has its own: a successor inherits all sockets that it would bind too."""
+        return self.directory / f"admin-{generation}.sock"
 
     @property
     def notice_socket(self) -> Path:

@@ -31,11 +31,17 @@ class Process:
 
     It is a daemon in its own session: it outlives us, and a process descriptor tells us when it
     ends, whether we started it or found it.
+
+    Args:
+        config: what it is started with.
+        paths: where its files are.
+        pid_file: where its number stands, if not in the usual place.
     """
 
-    def __init__(self, config: Config, paths: Paths) -> None:
+    def __init__(self, config: Config, paths: Paths, pid_file: Path | None = None) -> None:
         self._config = config
         self._paths = paths
+        self._pid_file = pid_file or paths.pid_file
         self._pid = 0
         self._descriptor = -1
 
@@ -46,7 +52,7 @@ class Process:
 
     async def adopt(self, admin: AdminSocket) -> bool:
         """Take over a running HAProxy that has this very configuration; end one that has not."""
-        pid = _read_pid(self._paths.pid_file)
+        pid = _read_pid(self._pid_file)
         if not pid or not self._follow(pid):
             return False
         try:
@@ -66,7 +72,7 @@ class Process:
     async def find_and_stop(self, admin: AdminSocket) -> None:
         """End the HAProxy of this data directory, whoever started it."""
         if self._descriptor < 0:
-            pid = _read_pid(self._paths.pid_file)
+            pid = _read_pid(self._pid_file)
             if not pid or not self._follow(pid):
                 return
             try:
@@ -79,25 +85,35 @@ class Process:
                 return
         await self.stop()
 
-    async def start(self) -> None:
+    def set_aside(self) -> None:
+        """Make room for the files of a successor."""
+        os.replace(self._paths.config, self._paths.leaving_config)  # noqa: PTH105
+        os.replace(self._pid_file, self._paths.leaving_pid_file)  # noqa: PTH105
+        self._pid_file = self._paths.leaving_pid_file
+
+    async def start(self, *, heir_of: Path | None = None) -> None:
         """Start a fresh HAProxy.
+
+        Args:
+            heir_of: the admin socket of one whose listening sockets it takes over.
 
         Raises:
             UserError: the port is taken, or HAProxy refuses to start.
         """
         options = ("--gateway-port", "--https-port")
-        for port, option in zip(self._config.ports, options, strict=False):
+        for port, option in zip(self._config.ports, options, strict=False) if not heir_of else ():
             await asyncio.to_thread(_check_port, self._config.bind, port, option)
         program = await asyncio.to_thread(binary.find)
         await asyncio.to_thread(configuration.write, self._config, self._paths)
-        self._paths.pid_file.unlink(missing_ok=True)
-        await asyncio.to_thread(self._launch, program)
-        pid = _read_pid(self._paths.pid_file)
+        self._pid_file.unlink(missing_ok=True)
+        await asyncio.to_thread(self._launch, program, heir_of)
+        pid = _read_pid(self._pid_file)
         if not pid or not self._follow(pid):
             raise InternalFault("HAProxy ended as soon as it had started")
 
-    def _launch(self, program: Path) -> None:
-        command = [program, "-D", "-f", self._paths.config, "-p", self._paths.pid_file]
+    def _launch(self, program: Path, heir_of: Path | None) -> None:
+        command = [program, "-D", "-f", self._paths.config, "-p", self._pid_file]
+        command += ["-x", heir_of] if heir_of is not None else []
         try:
             subprocess.run(
                 command,
@@ -143,6 +159,18 @@ class Process:
         finally:
             loop.remove_reader(self._descriptor)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is no such process any more."""
+        return self._descriptor < 0 or _has_ended(self._descriptor)
+
+    def quit(self) -> None:
+        """Let it end by itself when its last connection is closed."""
+        if not self.has_ended:
+            signal.pidfd_send_signal(self._descriptor, signal.SIGUSR1)
+        self.release()
+        self._pid_file.unlink(missing_ok=True)
+
     async def stop(self) -> None:
         """End it: what is in flight gets a few seconds, then nothing is left of it."""
         for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL):
@@ -154,7 +182,7 @@ class Process:
             except TimeoutError:
                 continue
         self.release()
-        self._paths.pid_file.unlink(missing_ok=True)
+        self._pid_file.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Let go of the process without ending it."""

@@ -1,0 +1,106 @@
+"""The HAProxy before this one, while it ends what it has.
+
+A changed configuration needs a new process. It inherits the listening sockets, so that no client
+finds the door shut. What waits in the old one goes on to the new one, over a socket between them,
+and so does what still comes on connections that clients keep open; what pods work on ends where
+it is. A pod of a limited revision gets nothing from the new process until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from tidegate.gateway.haproxy.socket import AdminError
+from tidegate.gateway.haproxy.state import parse_stat
+from tidegate.gateway.servers import stage_server
+from tidegate.kube.objects import Key
+
+if TYPE_CHECKING:
+    from tidegate.gateway.dataplane import DataPlane
+
+logger = logging.getLogger(__name__)
+
+# A thread of HAProxy may just have chosen a server as it went out of rotation.
+_SETTLE_SECONDS = 0.01
+
+
+class Predecessor:
+    """One HAProxy that has handed over.
+
+    Args:
+        plane: its mirror, read back.
+    """
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+        self._busy: dict[Key, frozenset[str]] = {}
+        self.is_idle = False
+
+    async def hand_over(self) -> None:
+        """Let it send on what waits and take nothing new; its successor is listening.
+
+        Raises:
+            AdminError: it does not.
+        """
+        slots = self._plane.slots.assigned().values()
+        commands = ["enable server onward/next", "shutdown frontend http"]
+        for slot in slots:
+            commands += [
+                f"disable server {slot}/{name}" for name in self._plane.servers.get(slot, {})
+            ]
+        commands.append("move park")
+        # Setting it makes HAProxy look at the queue again, which leads to the park.
+        commands += [f"set maxconn server {slot}/park 1000000" for slot in slots]
+        await self._plane.admin.change(commands)
+        await asyncio.sleep(_SETTLE_SECONDS)
+
+    def busy(self, revision: Key) -> frozenset[str]:
+        """The pods of a revision that work for it, as last looked at."""
+        return self._busy.get(revision, frozenset())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is gone."""
+        return self._plane.process.has_ended
+
+    async def look(self) -> bool:
+        """Look which pods still work for it; True if that has changed."""
+        if self.has_ended:
+            found, self.is_idle = dict[Key, frozenset[str]](), True
+        else:
+            try:
+                found = await self._look()
+            except AdminError as error:
+                logger.debug("gateway: the HAProxy before: %s", error)
+                return False
+        before, self._busy = self._busy, found
+        return before != found
+
+    async def _look(self) -> dict[Key, frozenset[str]]:
+        assigned = self._plane.slots.assigned()
+        stages = {slot: self._plane.stages_of(slot) for slot in assigned.values()}
+        commands: list[str] = []
+        for slot, stage_of in stages.items():
+            commands.append(f"show stat {slot} 6 -1")
+            commands += [f"show stat {stage} 6 -1" for stage in stage_of.values()]
+        working: set[tuple[str, str]] = set()
+        for row in parse_stat(await self._plane.admin.read(*commands) if commands else ""):
+            if row.current + row.queued:
+                working.add((row.proxy, row.server))
+        self.is_idle = not working
+        found: dict[Key, frozenset[str]] = {}
+        for revision, slot in assigned.items():
+            pods = {*self._plane.servers.get(slot, {}), *stages[slot]}
+            found[revision] = frozenset(
+                pod
+                for pod in pods
+                if (slot, pod) in working
+                or (stages[slot].get(pod, ""), stage_server(slot, pod)) in working
+            )
+        return found
+
+    def end(self) -> None:
+        """Nothing is left for it to do but to close the connections that clients keep open."""
+        self._plane.process.quit()

@@ -1,0 +1,166 @@
+"""A gateway with another configuration takes over from the one that runs; nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import select
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from tests.gateway.clients import fetch
+from tests.gateway.test_rotation import annotate, is_drained
+from tests.gateway.world import NAMESPACE, World
+from tidegate.gateway.haproxy.config import Config
+from tidegate.kube.objects import Key
+
+
+async def _upgrade(world: World) -> int:
+    """End the agent, and start one whose HAProxy is configured otherwise; returns the old pid."""
+    old = world.gateway._plane.process.pid
+    await world.end_agent()
+    world.settings = replace(world.settings, hold_seconds=world.settings.hold_seconds + 1)
+    await world.start()
+    assert world.gateway._plane.process.pid not in (0, old)
+    return old
+
+
+@contextlib.asynccontextmanager
+async def _clients(world: World, number: int) -> AsyncIterator[list[int]]:
+    """Clients that open a connection per request, one after the other, until the end."""
+    statuses: list[int] = []
+    is_over = asyncio.Event()
+
+    async def ask() -> None:
+        while not is_over.is_set():
+            answer = await fetch(world.port, "sd.default.localhost", "/work?ms=1")
+            statuses.append(answer.status)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(number):
+            group.create_task(ask())
+        yield statuses
+        is_over.set()
+
+
+async def test_what_pods_work_on_ends_and_what_waits_goes_on_elsewhere(world: World) -> None:
+    pods = await world.service("sd", limit=1, pods=2)
+    await world.revision("cold-00001", limit=1)
+    await world.route("cold", {"cold-00001": 100})
+    busy = [await world.send("sd", f"/hold?n={n}") for n in range(2)]
+    await world.working(*pods)
+    queued = [await world.send("sd", f"/queued?n={n}") for n in range(5)]
+    held = [await world.send("cold") for _ in range(3)]
+    await world.demand("sd-00001", in_flight=2, queued=5)
+    await world.demand("cold-00001", held=3)
+
+    await _upgrade(world)
+
+    # The new process has what waited, and gives the pods nothing while they work for the old one.
+    await world.demand("cold-00001", held=3)
+    await world.demand("sd-00001", total=5, in_flight=0)
+    assert sum(len(pod.seen) for pod in pods) == 2
+    pods[0].released.set()
+    assert {(await request.answer()).status for request in queued} == {200}
+    assert len(pods[1].seen) == 1
+    pods[1].released.set()
+    assert {(await request.answer()).status for request in busy} == {200}
+    await world.pod("cold-00001", "cold-a")
+    assert {(await request.answer()).status for request in held} == {200}
+    assert [pod.most for pod in pods] == [1, 1]
+
+
+async def test_no_client_finds_the_door_shut(world: World) -> None:
+    pods = await world.service("sd", limit=2, pods=2)
+
+    async with _clients(world, 4) as statuses:
+        await world.api.eventually(lambda: len(statuses) > 50)
+        await _upgrade(world)
+        reached = len(statuses)
+        await world.api.eventually(lambda: len(statuses) > reached + 50)
+
+    assert set(statuses) == {200}
+    assert max(pod.most for pod in pods) <= 2
+
+
+async def test_a_connection_that_stays_open_is_served_and_told_to_come_anew(world: World) -> None:
+    (pod,) = await world.service("sd")
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+
+    async def ask() -> tuple[str, dict[str, str]]:
+        writer.write(b"GET /headers HTTP/1.1\r\nHost: sd.default.localhost\r\n\r\n")
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r\n")[0])
+        return head, json.loads(await reader.readexactly(length))["headers"]
+
+    head, _ = await ask()
+    assert "connection: close" not in head
+    stream = await world.send("sd", "/hold")
+    await world.working(pod)
+    old = os.pidfd_open(await _upgrade(world))
+
+    head, seen = await ask()
+    assert "connection: close" in head
+    assert seen["x-forwarded-for"] == "127.0.0.1"
+    assert seen["forwarded"].count("for=") == 1
+    assert world.gateway._plane.before is not None
+
+    pod.released.set()
+    assert (await stream.answer()).status == 200
+    writer.close()
+    await world.api.eventually(lambda: bool(select.select([old], [], [], 0)[0]))
+    os.close(old)
+    assert world.gateway._plane.before is None
+
+
+async def test_a_control_plane_that_dies_in_between_knows_both(world: World) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    busy = await world.send("sd", "/hold")
+    await world.working(pod)
+    await _upgrade(world)
+    waiting = await world.send("sd", "/waiting")
+    await world.demand("sd-00001", total=1)
+    await world.end_agent()
+
+    await world.start()
+
+    assert world.gateway._plane.before is not None
+    await world.demand("sd-00001", total=1, in_flight=0)
+    assert pod.seen == ["/hold"]
+    pod.released.set()
+    assert (await busy.answer()).status == 200
+    assert (await waiting.answer()).status == 200
+    assert pod.most == 1
+
+
+async def test_a_pod_at_work_for_the_one_before_is_not_drained(world: World) -> None:
+    (pod,) = await world.service("sd")
+    busy = await world.send("sd", "/hold")
+    await world.working(pod)
+    await _upgrade(world)
+    await world.in_rotation("sd-00001", 1)
+
+    await annotate(world, pod.name, {"tidegate.dev/drain": "true"})
+    await world.in_rotation("sd-00001", 0)
+    assert await world.gateway._plane.pod_in_flight(Key(NAMESPACE, "sd-00001"), pod.name) == 1
+    assert not await is_drained(world, pod.name)
+
+    pod.released.set()
+    assert (await busy.answer()).status == 200
+    await world.api.eventually(lambda: is_drained(world, pod.name))
+
+
+async def test_one_that_cannot_hand_over_is_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.service("sd", limit=1)
+    monkeypatch.setattr(Config, "can_hand_over", False)
+
+    await _upgrade(world)
+
+    assert world.gateway._plane.before is None
+    assert (await world.fetch("sd")).status == 200
