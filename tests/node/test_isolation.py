@@ -254,6 +254,15 @@ async def test_a_container_that_cannot_be_entered_says_why(theatre: Stage) -> No
     assert "/etc/passwd" in ended["message"]
 
 
+async def test_what_does_not_hold_is_said_in_an_event(theatre: Stage) -> None:
+    volume = {"name": "empty", "emptyDir": {"sizeLimit": "1Mi"}}
+    await theatre.create("a", container=mounting(("empty", "/cache")), volumes=[volume])
+    await theatre.ready("a")
+    event = await theatre.event("NotEnforced")
+    assert event["type"] == "Warning"
+    assert "Container main runs without: emptyDir.sizeLimit" in event["message"]
+
+
 async def test_many_at_once(theatre: Stage) -> None:
     names = [f"p{number}" for number in range(8)]
     await asyncio.gather(*(theatre.create(name, container=READINESS) for name in names))

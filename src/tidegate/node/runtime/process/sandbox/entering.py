@@ -77,7 +77,7 @@ def _in_child(ability: str, scratch: str) -> str:
     if pid == 0:
         try:
             _take_namespaces(ability, None, None)
-            os.close(syscalls.clone_mount(scratch))
+            syscalls.attach(syscalls.clone_mount(scratch), scratch)
             syscalls.mount("tmpfs", scratch, "size=4096")
             syscalls.set_read_only(scratch)
         except BaseException as error:
