@@ -109,3 +109,23 @@ async def test_two_requests_in_one_write_are_answered_in_order(world: World) -> 
     writer.close()
     assert pod.seen == ["/work?ms=20&n=0", "/work?ms=20&n=1"]
     assert pod.most == 1
+
+
+async def test_a_long_pipeline_with_bodies_is_answered_in_order(world: World) -> None:
+    (pod,) = await world.service("echo", limit=1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    host = "Host: echo.default.localhost\r\n"
+    for number in range(40):
+        if number % 3:
+            writer.write(f"GET /work?ms=1&n={number} HTTP/1.1\r\n{host}\r\n".encode())
+        else:
+            head = f"POST /work?ms=1&n={number} HTTP/1.1\r\n{host}Content-Length: 9\r\n\r\n"
+            writer.write(head.encode() + b"GET / HTT")
+    for _ in range(40):
+        head_read = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+        assert head_read.startswith(b"HTTP/1.1 200")
+        length = int(head_read.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        await reader.readexactly(length)
+    writer.close()
+    assert pod.seen == [f"/work?ms=1&n={number}" for number in range(40)]
+    assert pod.most == 1

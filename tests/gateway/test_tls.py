@@ -9,6 +9,7 @@ import signal
 import ssl
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,28 @@ async def test_certificates_outlive_the_agent_and_come_back_with_haproxy(tls: Tl
 
     await tls.world.api.eventually(is_back)
     assert (await tls.fetch("echo.default.localhost")).status == 200
+
+
+async def test_a_haproxy_with_other_settings_takes_over_with_all_certificates(
+    tls: TlsWorld,
+) -> None:
+    other = authority("other")
+    await tls.world.service("echo")
+    await secret(tls.world, "shop", *pems(server(other, "www.shop.example")))
+    await map_domain(tls.world, "www.shop.example", "echo-00001", "shop")
+    await tls.shows("www.shop.example", "www.shop.example")
+    before = tls.world.gateway._plane.process.pid
+
+    await tls.world.end_agent()
+    tls.world.settings = replace(tls.world.settings, hold_seconds=60)
+    await tls.world.start()
+
+    assert tls.world.gateway._plane.process.pid != before
+    await tls.shows("www.shop.example", "www.shop.example")
+    await tls.world.in_rotation("echo-00001", 1)
+    assert (await tls.fetch("www.shop.example", trusted=other)).status == 200
+    answer = await tls.fetch("echo.default.localhost")
+    assert answer.json()["headers"]["x-forwarded-proto"] == "https"
 
 
 async def test_keys_are_readable_by_their_owner_only(tls: TlsWorld) -> None:
