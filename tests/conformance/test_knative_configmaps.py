@@ -463,6 +463,41 @@ def test_a_flag_is_honoured_live(api: Api, flags: dict[str, str], obj: Obj) -> N
         assert accepted()
 
 
+RIGHTS = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "container", "rights"),
+    [
+        ("Enabled", {}, {**RIGHTS, "runAsNonRoot": True}),
+        ("AllowRootBounded", {}, RIGHTS),
+        (
+            "AllowRootBounded",
+            {"ports": [{"containerPort": 80}]},
+            {**RIGHTS, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}},
+        ),
+        (
+            "Enabled",
+            {"securityContext": {"runAsNonRoot": False, "capabilities": {"drop": ["SYS_TIME"]}}},
+            {**RIGHTS, "runAsNonRoot": False, "capabilities": {"drop": ["SYS_TIME"]}},
+        ),
+    ],
+)
+def test_pods_can_be_secure_by_default(api: Api, value: str, container: Obj, rights: Obj) -> None:
+    def found() -> Obj:
+        obj = service(**container)
+        return container_of(api.admitted("services", obj)).get("securityContext", {})
+
+    before = found()
+    flag = {"secure-pod-defaults": value}
+    with api.settings(FEATURES, flag, until=lambda: found() != before):
+        assert found() == rights
+
+
 def test_several_containers_can_be_switched_off(api: Api) -> None:
     obj = sidecar_probe()
     del pod_spec(obj)["containers"][1]["readinessProbe"]

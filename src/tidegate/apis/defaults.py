@@ -5,12 +5,13 @@ The callers pass copies. Source: Knative Serving's `*_defaults.go`.
 
 from __future__ import annotations
 
-from tidegate.apis.fields import part
+from tidegate.apis.fields import items, part
 from tidegate.apis.settings import Defaults, Settings
 from tidegate.apis.templates import render
 from tidegate.kube.objects import Object, thaw
 
 _PROBE_HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
+_FIRST_FREE_PORT = 1024
 _WRITABLE_VOLUMES = ("emptyDir", "persistentVolumeClaim", "ephemeral")
 
 
@@ -73,9 +74,13 @@ def set_revision_defaults(spec: Object, settings: Settings, metadata: Object) ->
     init_containers: list[Object] = spec.get("initContainers") or []
     _name_containers(init_containers, defaults.init_container_name_template, metadata)
     writable = _writable_volumes(spec)
+    secure = settings.features.secure_pods
     for container in (*containers, *init_containers):
         _set_resource_defaults(container, defaults)
         _set_mount_defaults(container, writable)
+        if secure in ("enabled", "allowrootbounded"):
+            root = secure == "allowrootbounded"
+            _set_rights(container, part(spec, "securityContext"), root_allowed=root)
     sidecars_too = settings.features.is_enabled("multi-container-probing")
     for container in containers:
         serves = len(containers) == 1 or bool(container.get("ports"))
@@ -117,6 +122,21 @@ def _set_mount_defaults(container: Object, writable: set[str]) -> None:
     for mount in container.get("volumeMounts") or ():
         if mount.get("name") not in writable:
             mount["readOnly"] = True
+
+
+def _set_rights(container: Object, of_pod: Object, *, root_allowed: bool) -> None:
+    """As few rights as `secure-pod-defaults` leaves to who asks for none."""
+    rights: Object = container.setdefault("securityContext", {})
+    rights.setdefault("allowPrivilegeEscalation", False)
+    if not part(of_pod, "seccompProfile").get("type"):
+        rights.setdefault("seccompProfile", {}).setdefault("type", "RuntimeDefault")
+    if rights.get("capabilities") is None:
+        ports = [port.get("containerPort") or 0 for port in items(container, "ports")]
+        low = any(0 < port < _FIRST_FREE_PORT for port in ports)
+        add: Object = {"add": ["NET_BIND_SERVICE"]} if low else {}
+        rights["capabilities"] = {"drop": ["ALL"], **add}
+    if not root_allowed and of_pod.get("runAsNonRoot") is None:
+        rights.setdefault("runAsNonRoot", True)
 
 
 def _set_probe_defaults(container: Object, *, serves: bool, sidecars_too: bool) -> None:

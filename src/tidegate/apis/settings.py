@@ -29,6 +29,7 @@ from tidegate.kube.errors import UserError
 NAMESPACE = "knative-serving"
 CLUSTER_LOCAL_DOMAIN = "svc.cluster.local"
 
+_SECURE_PODS = "secure-pod-defaults"
 MAX_INT32 = 2**31 - 1
 
 Data = Mapping[str, str]
@@ -67,6 +68,11 @@ class Features:
     flags: Mapping[str, str] = field(default_factory=dict[str, str])
 
     _ENABLED = frozenset({"multi-container", "kubernetes.podspec-volumes-emptydir"})
+
+    @property
+    def secure_pods(self) -> str:
+        """`secure-pod-defaults`: disabled, allowrootbounded, or enabled."""
+        return self.flags.get(_SECURE_PODS, "disabled")
 
     def is_enabled(self, flag: str) -> bool:
         default = "enabled" if flag in self._ENABLED else "disabled"
@@ -270,7 +276,9 @@ def _is_enabled(text: str) -> bool:
 
 def _features(data: Data) -> Features:
     flag = _one_of("enabled", "allowed", "disabled")
-    return Features(read_keys(data, {key: (key, flag) for key in data}))
+    parsers: Parsers = {key: (key, flag) for key in data}
+    secure = _one_of("enabled", "allowrootbounded", "allowed", "disabled")
+    return Features(read_keys(data, {**parsers, _SECURE_PODS: (_SECURE_PODS, secure)}))
 
 
 def _network(data: Data) -> Network:
