@@ -115,3 +115,17 @@ async def annotate(world: World, pod: str, annotations: dict[str, str | None]) -
 
 async def is_drained(world: World, pod: str) -> bool:
     return annotations_of(await world.get(PODS, pod)).get("tidegate.dev/drained") == "gateway"
+
+
+async def test_a_pod_that_is_deleted_gets_nothing_new_though_its_slice_still_says_ready(
+    world: World,
+) -> None:
+    first, second = await world.service("sd", limit=1, pods=2)
+    keep = {"metadata": {"finalizers": ["example.com/keep"]}}
+    await world.client.patch(PODS, first.name, keep, namespace="default")
+
+    await world.client.delete(PODS, first.name, namespace="default")
+
+    await world.in_rotation("sd-00001", 1)
+    answers = [await world.fetch("sd") for _ in range(4)]
+    assert {answer.pod for answer in answers} == {second.name}

@@ -44,6 +44,7 @@ _REAP_PAUSE = 0.05
 _LONGEST_REAP_PAUSE = 1.0
 _RETRY_PAUSE = 0.1
 _ORPHAN_PAUSE = 0.02
+_LONGEST_ORPHAN_PAUSE = 0.2
 _PREDECESSOR_PAUSE = 0.2
 _RENEW_PAUSE = 3600.0
 _SLICES_BY_REVISION = "gateway-revision"
@@ -170,8 +171,8 @@ class Agent:
                     self._mark(revision=Key(namespace_of(obj), name))
 
         def pod(old: Object | None, new: Object | None) -> None:
-            was = old is not None and reading.is_draining(old)
-            now = new is not None and reading.is_draining(new)
+            was = old is not None and reading.is_leaving(old)
+            now = new is not None and reading.is_leaving(new)
             if was != now:
                 obj = _either(old, new)
                 name = labels_of(obj)[reading.REVISION_LABEL]
@@ -417,15 +418,17 @@ class Agent:
 
     async def _follow_orphans(self) -> None:
         """Let pods back into rotation as they end what the last HAProxy gave them."""
+        pause = _ORPHAN_PAUSE
         while True:
             await self._orphans_found.wait()
-            await self._clock.sleep(_ORPHAN_PAUSE)
+            await self._clock.sleep(pause)
             now = self._clock.monotonic()
             waiting = list(self._orphaned.items())
             late = {key: orphans for key, orphans in waiting if orphans.until < now}
             excused = frozenset(port for orphans in late.values() for port in orphans.ports)
             async with self._turn:
                 have_changed = await self._plane.look_for_orphans(excused)
+            pause = _ORPHAN_PAUSE if have_changed else min(2 * pause, _LONGEST_ORPHAN_PAUSE)
             for key, _ in waiting if have_changed else ():
                 self._mark(revision=key)
             for key in late:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from tidegate.gateway.model import Affinity, PodServer, Revision
-from tidegate.kube.objects import Object, annotations_of, key_of, labels_of
+from tidegate.kube.objects import Object, annotations_of, is_deleting, key_of, labels_of
 
 DRAIN = "tidegate.dev/drain"
 DRAINED = "tidegate.dev/drained"
@@ -75,12 +75,17 @@ def servers_of(
             if address is None:
                 continue
             pod = pod_named(name)
-            ready = _is_ready(endpoint) and not (pod is not None and is_draining(pod))
+            ready = _is_ready(endpoint) and not (pod is not None and is_leaving(pod))
             known = servers.get(name)
             # While a pod moves between slices it may be in two: the ready one counts.
             if known is None or ready or not known.in_rotation:
                 servers[name] = PodServer(name, address, port, ready)
     return servers
+
+
+def is_leaving(pod: Object) -> bool:
+    """Whether nothing new may go to the pod; its own object says so before its slice does."""
+    return is_draining(pod) or is_deleting(pod)
 
 
 def is_draining(pod: Object) -> bool:
