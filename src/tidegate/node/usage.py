@@ -8,6 +8,7 @@ Memory costs more and is read only for those who ask, once per look.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from tidegate.node.usage_processes import (
 )
 
 PERIOD_SECONDS = 15.0
+_CONTAINER_ID = re.compile(r"process://(\d{1,10})-(\d{1,20})", re.ASCII)
 _FRESH_SECONDS = 5.0
 _WINDOW_SECONDS = 10.0
 _SHORTEST_SECONDS = 1.0
@@ -165,9 +167,10 @@ def running_containers(pod: Object) -> dict[str, ProcessName]:
     status = dict(status_of(pod))
     for kind in ("initContainerStatuses", "containerStatuses"):
         for container in parts(status, kind):
-            if "running" in part(container, "state"):
-                pid, _, start = str(container["containerID"]).rpartition("/")[2].partition("-")
-                found[str(container["name"])] = ProcessName(int(pid), int(start))
+            # Whoever may write a status may have written anything.
+            known = _CONTAINER_ID.fullmatch(str(container.get("containerID")))
+            if known and "running" in part(container, "state"):
+                found[str(container["name"])] = ProcessName(int(known[1]), int(known[2]))
     return found
 
 

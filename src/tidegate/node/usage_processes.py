@@ -11,6 +11,8 @@ from tidegate.node.runtime.process.processes import ProcessName
 
 _PROC = Path("/proc")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# Of /proc/<pid>/stat, after the name, up to the start time.
+_STAT_FIELDS = 20
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -130,6 +132,8 @@ def _read_process(pid: int) -> Process | None:
     try:
         fields = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
+        return None
+    if len(fields) < _STAT_FIELDS:
         return None
     ticks = sum(int(field) for field in fields[11:15])
     name = ProcessName(pid, int(fields[19]))

@@ -2,7 +2,7 @@
 
 Its parent has put it in a session of its own. Here it takes the terminal, where it has one, asks to
 be killed when the control plane dies, for nobody else would end it then, and joins the container:
-its limits, its files, its user.
+its files and its user.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ def main(joining: dict[str, Any], argv: list[str]) -> None:
     if os.isatty(0):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     try:
-        if joining["cpuGroup"]:
-            sandbox.enter_group(joining["cpuGroup"])
         sandbox.join(joining["pid"], joining["isolation"])
         os.chdir(joining["cwd"])
     except OSError as error:

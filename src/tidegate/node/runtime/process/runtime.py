@@ -44,6 +44,9 @@ _STATUS_WAIT_SECONDS = 1.0
 _STATUS_POLL_SECONDS = 0.005
 _RESTORE_PAUSE_SECONDS = 1.0
 
+# More wait to be started.
+_UNLIMITED_AT_ONCE = 1000
+
 # Coming up is for the API and the pods first.
 _WARM_AGAIN_SECONDS = 3.0
 
@@ -84,9 +87,20 @@ class ProcessContainer:
             "pid": self.process.pid,
             "isolation": self._isolation,
             "cwd": str(working_dir),
-            "cpuGroup": self._cpu_group,
         }
         return (sys.executable, "-I", "-S", str(EXEC_CHILD), json.dumps(joining))
+
+    @property
+    def has_cpu_limit(self) -> bool:
+        return self._cpu_group != ""
+
+    def limit_cpu(self) -> None:
+        """Put all its processes under its limit; blocks."""
+        try:
+            sandbox.fill_group(self._cpu_group, self.process.pid)
+        except OSError as error:
+            if self.is_running:
+                logger.warning("%s runs without its limit of CPUs: %s", self.container_id, error)
 
     def reattachment(self) -> dict[str, Any]:
         """What a new template must know to go on with what a dead one did for the container."""
@@ -147,6 +161,7 @@ class ProcessRuntime:
         self._images: dict[str, Image] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._running: dict[Path, ProcessContainer] = {}
+        self._unlimited: asyncio.Queue[ProcessContainer] = asyncio.Queue(_UNLIMITED_AT_ONCE)
         self._changed = asyncio.Event()
         self._closing = False
         self._ability = ""
@@ -190,7 +205,12 @@ class ProcessRuntime:
         container.not_enforced = not_enforced(
             launch, ability=warm.ability, reason=warm.reason, cpu_problem=record["cpuProblem"]
         )
+        await self._limit_soon(container)
         return self._track(container)
+
+    async def _limit_soon(self, container: ProcessContainer) -> None:
+        if container.has_cpu_limit:
+            await self._unlimited.put(container)
 
     def command(self, invocation: Invocation) -> AbstractAsyncContextManager[Command]:
         """Run a command beside a container's processes. Raises as `CommandRuntime.command`."""
@@ -210,6 +230,7 @@ class ProcessRuntime:
             return None
         if container.process.is_alive():
             self._remember_image(record)
+            await self._limit_soon(container)
         self._track(container)
         self._changed.set()
         return container
@@ -223,6 +244,13 @@ class ProcessRuntime:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._warm_again())
             group.create_task(self._tend_always())
+            group.create_task(self._limit_cpus())
+
+    async def _limit_cpus(self) -> None:
+        """Put containers under their limits, after their start, which need not wait for it."""
+        while True:
+            container = await self._unlimited.get()
+            await asyncio.to_thread(container.limit_cpu)
 
     async def _tend_always(self) -> None:
         try:

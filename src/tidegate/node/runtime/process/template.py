@@ -285,7 +285,6 @@ class Template:
         self._attach(directory)
         outputs = [os.open(os.path.join(directory, stream), os.O_RDWR) for stream in STREAMS]
         group, problem = _cpu_group(launch)
-        launch["cpuGroup"] = group
         pid = os.fork()
         if pid == 0:
             self._become_container(launch, outputs)
@@ -435,8 +434,6 @@ def _isolate(launch: dict[str, Any]) -> None:
     os.umask(0o022)
     failure = os.open(os.path.join(launch["directory"], "failure"), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        if launch["cpuGroup"]:
-            sandbox.enter_group(launch["cpuGroup"])
         _adjust_oom_score(launch["limits"]["oomScore"])
         sandbox.enter(launch["isolation"])
         os.chdir(launch["cwd"])

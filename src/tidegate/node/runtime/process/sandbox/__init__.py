@@ -8,7 +8,7 @@ allows, `join` follows a container into its namespaces.
 
 from __future__ import annotations
 
-from .cpu import enter_group, make_group, remove_group
+from .cpu import fill_group, make_group, remove_group
 from .entering import FULL, PARTIAL, abilities, enter, join
 from .memory import MemoryWatch
 
@@ -18,7 +18,7 @@ __all__ = [
     "MemoryWatch",
     "abilities",
     "enter",
-    "enter_group",
+    "fill_group",
     "join",
     "make_group",
     "remove_group",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from .memory import processes
+
 _PERIOD = 100_000
 _SHORTEST = 1_000
 _PARENT = "tidegate"
@@ -38,9 +40,17 @@ def make_group(name: str, cores: float) -> str:
     raise problem
 
 
-def enter_group(path: str) -> None:
-    """Move this process into a group. Raises OSError."""
-    _set(path, "cgroup.procs", "0")
+def fill_group(path: str, pid: int) -> None:
+    """Move a process and its descendants into a group. Raises OSError.
+
+    The kernel takes tens of milliseconds for each, which is why nobody waits for it.
+    """
+    moved: set[int] = set()
+    while remaining := [number for number in processes(pid) if number not in moved]:
+        for number in remaining:
+            moved.add(number)
+            with contextlib.suppress(ProcessLookupError):
+                _set(path, "cgroup.procs", str(number))
 
 
 def remove_group(path: str) -> None:
