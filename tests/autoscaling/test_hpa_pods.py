@@ -10,9 +10,11 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.autoscaling.support import GATEWAY, ManualDemand, pod_autoscaler
 from tests.node.images import make_image
-from tests.node.running import pid_of, stage
+from tests.node.running import READINESS, pid_of, stage
 from tests.support.virtual_clock import VirtualClock
 from tidegate.apis.autoscaling import HPA_CLASS, POD_AUTOSCALERS
 from tidegate.apiserver.metrics import Metrics
@@ -28,7 +30,7 @@ from tidegate.workloads.assembly import build as build_workloads
 
 NAME = "burner-00001"
 BURNER = """
-import signal, sys, time
+import os, signal, socket, sys, time
 
 burning = True
 
@@ -38,7 +40,8 @@ def stop(*_):
 
 signal.signal(signal.SIGUSR1, stop)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-print("burning")
+# Ready when the signals are understood.
+door = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
 while burning:
     sum(range(1000))
 while True:
@@ -48,7 +51,8 @@ while True:
 
 def _deployment():
     labels = {REVISION_LABEL: NAME}
-    container = {"name": "main", "image": "burner", "resources": {"requests": {"cpu": "50m"}}}
+    resources = {"requests": {"cpu": "20m"}}
+    container = {"name": "main", "image": "burner", "resources": resources, **READINESS}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -64,6 +68,7 @@ def _deployment():
     }
 
 
+@pytest.mark.timeout(400)
 async def test_a_pod_that_burns_is_scaled_up_and_down_again(tmp_path):
     async with stage(tmp_path) as theatre, asyncio.TaskGroup() as group:
         make_image(theatre.images, "burner", program=BURNER)
@@ -111,7 +116,7 @@ async def test_a_pod_that_burns_is_scaled_up_and_down_again(tmp_path):
             found = await client.get(DEPLOYMENTS, f"{NAME}-deployment", namespace="default")
             return found["spec"]["replicas"]
 
-        await theatre.api.eventually(lambda: ready(1), timeout=30)
+        await theatre.api.eventually(lambda: ready(1), timeout=60)
 
         async def grown():
             await clock.advance(15)
@@ -119,8 +124,8 @@ async def test_a_pod_that_burns_is_scaled_up_and_down_again(tmp_path):
 
         # Its first five minutes are those of a start, for which its CPU does not count.
         await clock.advance(300)
-        await theatre.api.eventually(grown, timeout=60)
-        await theatre.api.eventually(lambda: ready(3), timeout=30)
+        await theatre.api.eventually(grown, timeout=100)
+        await theatre.api.eventually(lambda: ready(3), timeout=60)
         for pod in await pods():
             os.kill(pid_of(pod), signal.SIGUSR1)
 
@@ -132,13 +137,13 @@ async def test_a_pod_that_burns_is_scaled_up_and_down_again(tmp_path):
             return len(draining) == 2
 
         quiet_since = clock.time()
-        await theatre.api.eventually(quiet, timeout=60)
+        await theatre.api.eventually(quiet, timeout=100)
         assert clock.time() - quiet_since >= 285
         assert await replicas() == 3
         for pod in draining:
             patch = {"metadata": {"annotations": {DRAINED: GATEWAY}}}
             await client.patch(PODS, name_of(pod), patch, namespace="default")
-        await theatre.api.eventually(lambda: ready(1), timeout=30)
+        await theatre.api.eventually(lambda: ready(1), timeout=60)
         assert await replicas() == 1
         for task in tasks:
             task.cancel()

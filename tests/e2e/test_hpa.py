@@ -34,7 +34,7 @@ def test_a_service_of_the_class_hpa_grows_by_its_cpu(platform: Platform) -> None
     manifest = json.loads(knative_service("burner", annotations=scaling))
     (container,) = manifest["spec"]["template"]["spec"]["containers"]
     container["command"] = ["python3", "-c", PROGRAM]
-    container["resources"] = {"requests": {"cpu": "50m"}}
+    container["resources"] = {"requests": {"cpu": "20m"}}
     platform.apply(json.dumps(manifest))
     platform.kubectl("wait", "--for=condition=Ready", "ksvc/burner", "--timeout=60s")
     assert platform.request("burner.default.localhost").status_code == 200
