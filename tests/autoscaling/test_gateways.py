@@ -54,6 +54,16 @@ def test_nobody_knows_nothing() -> None:
     assert total([], now=0.0) is None
 
 
+async def test_the_last_word_on_a_revision_that_no_gateway_serves_any_more_is_told() -> None:
+    hub = DemandHub("only")
+    async with Gateways((hub,), VirtualClock()).subscribe() as heard:
+        await settle()
+        hub.publish(demand(1))
+        assert (await anext(heard)).total == 1
+        hub.forget(REVISION)
+        assert (await asyncio.wait_for(anext(heard), 5)).total == 0
+
+
 async def test_a_gateway_that_goes_silent_is_left_out_and_that_is_told() -> None:
     clock = VirtualClock()
     first, second = DemandHub("first"), DemandHub("second")

@@ -68,7 +68,7 @@ class Gateways:
                     heard.pop(demand.revision, None)
                 else:
                     heard[demand.revision] = demand.time
-                self._tell(demand.revision, mailbox)
+                self._tell(demand.revision, mailbox, last=demand)
 
     async def _notice_silence(self, heard: list[dict[Key, float]], mailbox: Mailbox) -> None:
         while True:
@@ -79,8 +79,9 @@ class Gateways:
                     del times[revision]
                     self._tell(revision, mailbox)
 
-    def _tell(self, revision: Key, mailbox: Mailbox) -> None:
-        demand = self.snapshot(revision)
+    def _tell(self, revision: Key, mailbox: Mailbox, *, last: Demand | None = None) -> None:
+        # Of a revision that no gateway serves any more, the last that one said is the truth.
+        demand = self.snapshot(revision) or last
         if demand is not None:
             mailbox.put(demand)
 
