@@ -214,6 +214,8 @@ def test_apply_edit_and_delete_by_kubectl(platform: Platform, api: Api) -> None:
     # kubectl compares lists of custom kinds as wholes, and Knative fills in defaults within one.
     assert again == "service.serving.knative.dev/byhand configured\n"
     assert api.get("services", "byhand")["metadata"]["generation"] == 1
+    # Nothing would change, and kubectl knows.
+    assert kubectl("diff", *arguments, "-f", "-", stdin=manifest).stdout == ""
     server_side = ("--server-side", "--force-conflicts")
     for _ in range(2):
         applied = kubectl("apply", *arguments, *server_side, "-f", "-", stdin=manifest).stdout
