@@ -30,7 +30,7 @@ test: $(STAMP) ## Run every test, end to end ones too
 	$(MAKE) --no-print-directory -C images/stable-diffusion test
 	$(MAKE) --no-print-directory -C images/portal test
 
-torture: $(STAMP) ## Break everything at random under load for an hour (TORTURE_SECONDS)
+torture: $(STAMP) ## Change and break everything under load for an hour (HITLESS_REQUESTS, TORTURE_SECONDS)
 	@scripts/install-test-tools
 	TIDEGATE_CRASH_ROUNDS=200 $(BIN)/pytest tests/apiserver/test_store_faults.py
 	HITLESS_REQUESTS=$(or $(HITLESS_REQUESTS),100000) $(BIN)/pytest tests/e2e/test_hitless.py
