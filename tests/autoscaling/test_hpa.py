@@ -16,7 +16,7 @@ from tidegate.apiserver.metrics import Metrics
 from tidegate.autoscaling.policies import hpa
 from tidegate.autoscaling.policies.hpa import Measured, NoMetricsError, PodLoad, Target
 from tidegate.autoscaling.policies.policy import HpaPolicy, Situation, policy_for
-from tidegate.autoscaling.resource_metrics import target_of
+from tidegate.autoscaling.resource_metrics import pod_load, target_of
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.objects import condition_of, uid_of
 from tidegate.kube.resources import EVENTS, PODS
@@ -83,6 +83,9 @@ def test_a_pod_without_metrics_does_not_make_a_fall_bolder():
 def test_a_pod_without_metrics_does_not_make_a_rise_bolder():
     assert hpa.recommend([pod(1.0, "a"), pod(1.0, "b")], 2, CPU, NOW) == 4
     assert hpa.recommend([pod(1.0, "a"), pod(1.0, "b"), pod(None, "c")], 3, CPU, NOW) == 4
+    # Exactly at the target: nothing to be careful about.
+    exact = [pod(0.5, str(n)) for n in range(8)]
+    assert hpa.recommend([*exact, pod(None, "z")], 9, CPU, NOW) == 9
     # Within the tolerance with the third, nothing changes.
     assert hpa.recommend([pod(0.75, "a"), pod(None, "b")], 2, CPU, NOW) == 2
 
@@ -215,6 +218,30 @@ def test_a_metric_that_nobody_measures_recommends_nothing():
     custom = settings(**{"class": HPA_CLASS}, metric="queue_length", target="5")
     with pytest.raises(NoMetricsError, match="unable to get metric queue_length"):
         target_of(custom)
+
+
+@pytest.mark.parametrize(("window", "seconds"), [("15.25s", 15.25), ("1m2.5s", 62.5)])
+def test_metrics_and_requests_are_read_from_objects(window, seconds):
+    requests = [
+        {"resources": {"requests": {"cpu": "250m"}}},
+        {"resources": {"requests": {"cpu": "1"}}},
+    ]
+    found = pod_load(
+        {
+            "metadata": {"name": "p"},
+            "spec": {"containers": requests},
+            "status": {"phase": "Running", "startTime": "1970-01-01T00:00:10Z"},
+        },
+        {
+            "timestamp": "1970-01-01T00:01:00Z",
+            "window": window,
+            "containers": [{"usage": {"cpu": "500000000n"}}, {"usage": {"cpu": "250m"}}],
+        },
+        "cpu",
+    )
+    assert found.request == Fraction(5, 4)
+    assert found.measured == Measured(Fraction(3, 4), 60.0, seconds)
+    assert (found.pending, found.ready, found.started) == (False, None, 10.0)
 
 
 _USES = st.lists(st.integers(0, 400).map(lambda n: n / 100), min_size=1, max_size=12)

@@ -290,6 +290,16 @@ async def test_ends_are_counted_once_over_a_restart_of_the_controllers(tmp_path)
     assert (status["succeeded"], status["failed"]) == (6, 1)
 
 
+async def test_a_condition_that_somebody_else_wrote_ends_the_job(tmp_path):
+    async with jobs_of(tmp_path) as jobs:
+        await jobs.create(ttlSecondsAfterFinished=50)
+        patch = {"status": {"conditions": [{"type": "Failed", "status": "True"}]}}
+        await jobs.world.client.patch(JOBS, "pi", patch, namespace="default", subresource="status")
+        await jobs.world.advance(51)
+        with pytest.raises(NotFound):
+            await jobs.get()
+
+
 async def jobs_status_after(directory, clock):
     async with jobs_of(directory, clock=clock) as jobs:
         return await jobs.status()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import cast
 
+from tidegate.apis.durations import parse_duration
 from tidegate.autoscaling.policies import hpa
 from tidegate.autoscaling.settings import ScaleSettings
 from tidegate.autoscaling.views import REVISION_LABEL
@@ -121,7 +122,7 @@ def _request(pod: Object, resource: str) -> Fraction | None:
 def _measured(metrics: Object, resource: str) -> hpa.Measured:
     containers = cast("list[Object]", metrics["containers"])
     use = sum((parse_quantity(c["usage"][resource]) for c in containers), Fraction(0))
-    window = float(str(metrics["window"]).removesuffix("s"))
+    window = float(parse_duration(str(metrics["window"])))
     return hpa.Measured(use, _time(metrics, "timestamp"), window)
 
 

@@ -8,6 +8,7 @@ Memory costs more and is read only for those who ask, once per look.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ from tidegate.node.usage_processes import (
     memory_used,
     read_machine,
 )
+
+logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 15.0
 _CONTAINER_ID = re.compile(r"process://(\d{1,10})-(\d{1,20})", re.ASCII)
@@ -85,8 +88,11 @@ class UsageMeter:
         """Look regularly until cancelled."""
         await self._pods.wait_synced()
         while True:
-            async with self._lock:
-                self._regular.append(await self._look())
+            try:
+                async with self._lock:
+                    self._regular.append(await self._look())
+            except OSError as error:
+                logger.warning("the process table cannot be read: %s", error)
             await self._clock.sleep(PERIOD_SECONDS)
 
     async def nodes(self) -> Sequence[NodeSample]:

@@ -61,7 +61,9 @@ def finished_at(job: Object) -> float | None:
     for kind in (COMPLETE, FAILED):
         condition = condition_of(job, kind)
         if condition is not None and condition.get("status") == "True":
-            return parse_rfc3339(str(condition["lastTransitionTime"]))
+            # Others may have written the condition, and left the time out.
+            times = (condition.get("lastTransitionTime"), job["metadata"]["creationTimestamp"])
+            return parse_rfc3339(str(times[0] or times[1]))
     return None
 
 

@@ -5,9 +5,9 @@
 CPU is compared with its part of what the pods request, summed; memory with its amount per pod. A
 ratio within a tenth of 1 changes nothing. Pods that are not ready and pods without metrics must
 not make a decision bolder: where more pods are wanted they count as using nothing, where fewer
-are wanted, those without metrics count as using their target. What comes out is stabilized: a
-fall takes the highest recommendation of the last 300 seconds, or of the revision's window. A rise
-at most doubles the pods, or adds four, in 15 seconds.
+are wanted, those without metrics count as in full use. What comes out is stabilized: a fall takes
+the highest recommendation of the last 300 seconds, or of the revision's window. A rise at most
+doubles the pods, or adds four, in 15 seconds.
 
 Looked at every 15 seconds, and never at zero pods: the class does not scale to zero.
 """
@@ -223,9 +223,10 @@ def _cautious(
 ) -> int:
     """The recommendation with made-up numbers for the pods of which nothing is known."""
     uses, counted = dict(uses), list(counted)
-    for pod in groups.missing:
-        counted.append(pod)
-        uses[pod.name] = _at_target(pod, target) if ratio < 1 else Fraction(0)
+    if ratio != 1:
+        for pod in groups.missing:
+            counted.append(pod)
+            uses[pod.name] = _in_full_use(pod, target) if ratio < 1 else Fraction(0)
     if ratio > 1:
         counted.extend(groups.unready)
         uses.update((pod.name, Fraction(0)) for pod in groups.unready)
@@ -238,7 +239,7 @@ def _cautious(
     return present if turned else pods
 
 
-def _at_target(pod: PodLoad, target: Target) -> Fraction:
+def _in_full_use(pod: PodLoad, target: Target) -> Fraction:
     if target.resource == "cpu":
         return (pod.request or Fraction(0)) * max(Fraction(1), target.value)
     return target.value
