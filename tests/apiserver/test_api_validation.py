@@ -282,3 +282,23 @@ async def test_generated_names(tmp_path):
         }
         assert len(names) == 20
         assert all(name.startswith("job-") and len(name) == 9 for name in names)
+
+
+async def test_a_pod_needs_the_account_it_names(tmp_path):
+    async with running_api(tmp_path) as api:
+        client = api.client()
+        words = (
+            'pods "x" is forbidden: error looking up service account default/robot:'
+            ' serviceaccount "robot" not found'
+        )
+        with pytest.raises(Forbidden) as refused:
+            await client.create(r.PODS, pod(serviceAccountName="robot"))
+        assert refused.value.message == words
+        account = {"metadata": {"name": "robot", "namespace": "default"}}
+        await client.create(r.SERVICE_ACCOUNTS, account)
+        made = await client.create(r.PODS, pod(serviceAccountName="robot"))
+        assert made["spec"]["serviceAccountName"] == "robot"
+        # What runs goes on without it.
+        await client.delete(r.SERVICE_ACCOUNTS, "robot", namespace="default")
+        labels = {"metadata": {"labels": {"a": "b"}}}
+        await client.patch(r.PODS, "x", labels, namespace="default")

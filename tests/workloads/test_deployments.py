@@ -10,7 +10,7 @@ from tests.workloads.support import deployment, running_controllers
 from tidegate.apiserver.requests import Decision
 from tidegate.kube.clock import SystemClock
 from tidegate.kube.objects import annotations_of, condition_of, is_deleting, labels_of, name_of
-from tidegate.kube.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
+from tidegate.kube.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS, SERVICE_ACCOUNTS
 
 
 async def _patch(world, patch, name="web", **options):
@@ -318,3 +318,20 @@ def _has_pods(world, count):
         return len(await world.pods()) >= count
 
     return check
+
+
+async def test_pods_of_an_account_that_is_not_there_are_told_of_and_come_when_it_is(tmp_path):
+    async with running_controllers(tmp_path) as world:
+        wanted = deployment(replicas=1)
+        wanted["spec"]["template"]["spec"]["serviceAccountName"] = "robot"
+        await world.client.create(DEPLOYMENTS, wanted)
+        await world.settle()
+        assert not await world.pods()
+        failure = condition_of(await world.get(DEPLOYMENTS, "web"), "ReplicaFailure")
+        assert failure is not None
+        assert 'serviceaccount "robot" not found' in failure["message"]
+        account = {"metadata": {"name": "robot", "namespace": "default"}}
+        await world.client.create(SERVICE_ACCOUNTS, account)
+        await world.advance(60)
+        assert len(await world.pods()) == 1
+        assert condition_of(await world.get(DEPLOYMENTS, "web"), "ReplicaFailure") is None

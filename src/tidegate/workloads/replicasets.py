@@ -15,6 +15,7 @@ from tidegate.kube.objects import (
     Object,
     conditions_of,
     controller_of,
+    is_condition_true,
     is_deleting,
     key_of,
     labels_of,
@@ -213,11 +214,14 @@ def _conditions(replica_set: Object, failure: ApiError | None, now: str) -> list
     others = [c for c in conditions_of(replica_set) if c.get("type") != "ReplicaFailure"]
     if failure is None:
         return others
-    known = [c for c in conditions_of(replica_set) if c.get("type") == "ReplicaFailure"]
+    if is_condition_true(replica_set, "ReplicaFailure"):
+        # Each attempt names another pod in its message: to write that down would be a change of
+        # the ReplicaSet, and so the next attempt, without end.
+        return conditions_of(replica_set)
     condition = {
         "type": "ReplicaFailure",
         "status": "True",
         "reason": "FailedCreate",
         "message": str(failure),
     }
-    return with_condition([*others, *known], condition, now=now)
+    return with_condition(conditions_of(replica_set), condition, now=now)
