@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.world import World, running_gateway
+from tests.gateway.world import NAMESPACE, World, running_gateway
 from tidegate.kube.errors import UserError
+from tidegate.kube.objects import Key
 
 
 async def test_an_agent_takes_over_the_proxy_with_its_requests(world: World) -> None:
@@ -56,6 +57,28 @@ async def test_a_proxy_that_was_killed_is_replaced(world: World) -> None:
     assert [answer.status for answer in answers] == [200] * 20
     assert [pod.most for pod in pods] == [1, 1]
     assert (await world.fetch("echo")).status == 200
+
+
+async def test_requests_are_counted_on_when_the_proxy_was_killed(world: World) -> None:
+    await world.revision("sd-00001", limit=1)
+    pod = await world.pod("sd-00001", "sd-a")
+    await world.route("sd", {"sd-00001": 100})
+    for _ in range(3):
+        await world.fetch("sd")
+    await world.demand("sd-00001", requests=3)
+    # Nothing is measured any more while there is neither a pod nor a request.
+    await world.endpoint("sd-00001", pod, gone=True)
+    slot = world.gateway._plane.slots.of(Key(NAMESPACE, "sd-00001"))
+    await world.api.eventually(lambda: slot not in world.gateway._sampler._watched)
+
+    killed = world.gateway._plane.process.pid
+    os.kill(killed, signal.SIGKILL)
+    await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
+    await world.endpoint("sd-00001", pod)
+    for _ in range(2):
+        assert (await world.fetch("sd")).status == 200
+
+    await world.demand("sd-00001", requests=5)
 
 
 async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(

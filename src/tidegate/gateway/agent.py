@@ -79,10 +79,10 @@ class _Compiled:
 
 @dataclass(frozen=True)
 class _Orphans:
-    """Ports of a revision's pods at work for a HAProxy that has ended, and how long they may be."""
+    """A revision's pods at work for the last HAProxy, with their ports; until when they may be."""
 
     until: float
-    ports: frozenset[int]
+    pods: dict[str, int]
 
 
 class Agent:
@@ -331,6 +331,7 @@ class Agent:
 
     def _dismiss(self, key: Key) -> None:
         """Answer what waits for a revision that is gone; what its pods work on goes on."""
+        self._orphaned.pop(key, None)
         self._plane.clear(key)
         self._plane.close(key)
 
@@ -361,6 +362,7 @@ class Agent:
         """Empty the slot of a revision that gets no new requests, once it has served the rest."""
         slot = self._plane.slots.of(key)
         if slot is None:
+            self._orphaned.pop(key, None)
             return
         self._unused.add(key)
         obj = self._revision(key)
@@ -397,24 +399,31 @@ class Agent:
         return reading.servers_of(pieces, lambda name: self._pods.get(name, key.namespace))
 
     def _spare(self, revision: Revision, servers: dict[str, PodServer]) -> dict[str, PodServer]:
-        """Keep new requests from pods that still work for a HAProxy that has ended."""
+        """Keep new requests from pods that still work for the last HAProxy."""
         key = revision.key
-        busy = at_work(servers.values(), self._plane.orphaned) if revision.is_limited else {}
-        before = self._plane.before
-        if before is not None and revision.is_limited:
-            busy |= {name: servers[name].port for name in before.busy(key) if name in servers}
+        busy = self._busy(key, servers) if revision.is_limited else {}
         if not busy:
             self._orphaned.pop(key, None)
             return servers
-        if key not in self._orphaned:
+        known = self._orphaned.get(key)
+        until = self._clock.monotonic() + revision.timeout_ms / 1000
+        if known is None:
             logger.info("gateway: %s finish what the last HAProxy gave them", ", ".join(busy))
-            until = self._clock.monotonic() + revision.timeout_ms / 1000
-            self._orphaned[key] = _Orphans(until, frozenset(busy.values()))
-            self._orphans_found.set()
+        else:
+            until = known.until
+        self._orphaned[key] = _Orphans(until, busy)
+        self._orphans_found.set()
         return {
             name: replace(server, in_rotation=server.in_rotation and name not in busy)
             for name, server in servers.items()
         }
+
+    def _busy(self, key: Key, servers: dict[str, PodServer]) -> dict[str, int]:
+        busy = at_work(servers.values(), self._plane.orphaned)
+        if self._plane.before is not None:
+            names = self._plane.before.busy(key)
+            busy |= {name: servers[name].port for name in names if name in servers}
+        return busy
 
     async def _follow_orphans(self) -> None:
         """Let pods back into rotation as they end what the last HAProxy gave them."""
@@ -424,17 +433,19 @@ class Agent:
             await self._clock.sleep(pause)
             now = self._clock.monotonic()
             waiting = list(self._orphaned.items())
-            late = {key: orphans for key, orphans in waiting if orphans.until < now}
-            excused = frozenset(port for orphans in late.values() for port in orphans.ports)
+            late = [known for _, known in waiting if known.until < now]
+            excused = frozenset(port for known in late for port in known.pods.values())
             async with self._turn:
-                have_changed = await self._plane.look_for_orphans(excused)
-            pause = _ORPHAN_PAUSE if have_changed else min(2 * pause, _LONGEST_ORPHAN_PAUSE)
-            for key, _ in waiting if have_changed else ():
+                await self._plane.look_for_orphans(excused)
+            changed = [
+                key for key, known in waiting if self._busy(key, self._servers(key)) != known.pods
+            ]
+            pause = _ORPHAN_PAUSE if changed else min(2 * pause, _LONGEST_ORPHAN_PAUSE)
+            for key in changed:
                 self._mark(revision=key)
-            for key in late:
-                self._orphaned.pop(key, None)
             if not self._orphaned:
                 self._orphans_found.clear()
+                pause = _ORPHAN_PAUSE
 
     async def _renew_certificates(self) -> None:
         while self._plane.certificates.is_on:
@@ -449,8 +460,8 @@ class Agent:
         """Let the HAProxy before this one end when it has nothing left to do."""
         while not await self._plane.end_predecessor():
             await self._clock.sleep(_PREDECESSOR_PAUSE)
-            if self._plane.before is not None and await self._plane.before.look():
-                self.mark_all()
+            if self._plane.before is not None:
+                await self._plane.before.look()
 
     def _apply_routes(self, changed: set[Key]) -> None:
         """Bring the map of routes in line: with all KIngresses the first time, then by change."""

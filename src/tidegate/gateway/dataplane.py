@@ -173,16 +173,16 @@ class DataPlane:
         self.orphaned = await asyncio.to_thread(orphaned_ports)
         self._reset({})
 
-    async def look_for_orphans(self, excused: frozenset[int]) -> bool:
-        """Look which pods still work for the HAProxy before; True if that has changed.
+    async def look_for_orphans(self, excused: frozenset[int]) -> None:
+        """Look which pods still work for the HAProxy before.
 
         Args:
             excused: ports that do not matter any more.
         """
         known = self.orphaned
         self.orphaned = known & await asyncio.to_thread(orphaned_ports) - excused
-        has_moved = self.before is not None and await self.before.look()
-        return has_moved or self.orphaned != known
+        if self.before is not None:
+            await self.before.look()
 
     async def read_back(self) -> None:
         """Read the mirror from the running HAProxy.

@@ -41,9 +41,6 @@ class _Watched:
     published: float = 0.0
     last: Demand | None = None
     pause: float = _HOT_SECONDS
-    # HAProxy counts from zero when it has been restarted.
-    counted: int = 0
-    before: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,21 @@ class _Clock:
     lateness: float
     error: float
     time: float
+
+
+@dataclass
+class _Counter:
+    """A slot's requests: HAProxy counts from zero when it has been restarted."""
+
+    counted: int = 0
+    before: int = 0
+
+    def total(self, requests: int) -> int:
+        """Requests in all, of which HAProxy has counted `requests`."""
+        if requests < self.counted:
+            self.before += self.counted
+        self.counted = requests
+        return self.before + requests
 
 
 class Sampler:
@@ -72,6 +84,7 @@ class Sampler:
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
         self._limits: dict[str, int] = {}
+        self._counters: dict[str, _Counter] = {}
         self._noticed = asyncio.Event()
         self._late = _Clock(0.0, math.inf, 0.0)
 
@@ -89,6 +102,7 @@ class Sampler:
         """The slot is free."""
         self._limits.pop(slot, None)
         self._watched.pop(slot, None)
+        self._counters.pop(slot, None)
         self._hub.forget(revision)
 
     def notice(self, slots: Iterable[str]) -> None:
@@ -150,7 +164,9 @@ class Sampler:
             watched = self._watched.get(slot)
             if revision is not None and watched is not None:
                 demand = _demand(revision, slot, rows, stages[slot], held.get(slot, 0), now)
-                self._take(slot, watched, self._with_sessions(_counted(watched, demand)))
+                requests = self._counters.setdefault(slot, _Counter()).total(demand.requests)
+                demand = replace(demand, requests=requests)
+                self._take(slot, watched, self._with_sessions(demand))
 
     def _with_sessions(self, demand: Demand) -> Demand:
         until = self._sessions.until(demand.revision, [load.name for load in demand.pods])
@@ -189,13 +205,6 @@ class Sampler:
     def _is_full(self, slot: str, demand: Demand) -> bool:
         limit = self._limits.get(slot, 0)
         return limit > 0 and demand.in_flight > 0 and demand.in_flight >= limit * len(demand.pods)
-
-
-def _counted(watched: _Watched, demand: Demand) -> Demand:
-    if demand.requests < watched.counted:
-        watched.before += watched.counted
-    watched.counted = demand.requests
-    return replace(demand, requests=watched.before + demand.requests)
 
 
 def _demand(

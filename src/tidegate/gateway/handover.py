@@ -35,7 +35,7 @@ class Predecessor:
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
-        self._busy: dict[Key, frozenset[str]] = {}
+        self._busy: dict[Key, frozenset[str]] | None = None
         self.is_idle = False
 
     async def hand_over(self) -> None:
@@ -58,28 +58,30 @@ class Predecessor:
 
     def busy(self, revision: Key) -> frozenset[str]:
         """The pods of a revision that work for it, as last looked at."""
-        return self._busy.get(revision, frozenset())
+        return (self._busy or {}).get(revision, frozenset())
 
     @property
     def has_ended(self) -> bool:
         """Whether its process is gone."""
         return self._plane.process.has_ended
 
-    async def look(self) -> bool:
-        """Look which pods still work for it; True if that has changed."""
+    async def look(self) -> None:
+        """Look which pods still work for it."""
         if self.has_ended:
-            found, self.is_idle = dict[Key, frozenset[str]](), True
-        else:
-            try:
-                found = await self._look()
-            except AdminError as error:
-                logger.debug("gateway: the HAProxy before: %s", error)
-                return False
-        before, self._busy = self._busy, found
-        return before != found
+            self._busy, self.is_idle = {}, True
+            return
+        try:
+            self._busy = await self._look()
+        except AdminError as error:
+            logger.debug("gateway: the HAProxy before: %s", error)
 
     async def _look(self) -> dict[Key, frozenset[str]]:
-        assigned = self._plane.slots.assigned()
+        # What has become idle gets nothing any more, and need not be looked at again.
+        assigned = {
+            revision: slot
+            for revision, slot in self._plane.slots.assigned().items()
+            if self._busy is None or self._busy.get(revision)
+        }
         stages = {slot: self._plane.stages_of(slot) for slot in assigned.values()}
         commands: list[str] = []
         for slot, stage_of in stages.items():
