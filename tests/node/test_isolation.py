@@ -90,6 +90,21 @@ async def test_volumes_are_at_their_paths_and_the_machine_stays_as_it_is(theatre
         assert not os.path.lexists(path), path
 
 
+async def test_a_new_path_beside_a_mounted_one_keeps_it(theatre: Stage) -> None:
+    await config(theatre, **{"a.conf": "alpha"})
+    # The machine has /srv, but nothing in it: the second and third need a layer over it.
+    container = mounting(
+        ("empty", "/srv"), ("conf", "/srv/tidegate-test/conf"), ("empty", "/opt/tidegate-test/x")
+    )
+    await theatre.create("a", container=container, volumes=[CONF, EMPTY])
+    pod = await theatre.ready("a")
+    assert await inside(pod, "open('/srv/tidegate-test/conf/a.conf').read()") == "alpha"
+    assert await inside(pod, "open('/opt/tidegate-test/x/new', 'w').write('x')") == 1
+    assert "new" in await inside(pod, "os.listdir('/srv')")
+    # Devices below /dev are mounts of their own and are still there.
+    assert await inside(pod, "os.listdir('/dev/pts')") == os.listdir("/dev/pts")  # noqa: PTH208
+
+
 async def test_what_changes_in_a_config_map_changes_in_the_pod(theatre: Stage) -> None:
     await config(theatre, **{"a.conf": "alpha", "b.conf": "beta"})
     container = mounting(("conf", "/etc/conf"), ("conf", "/b.conf", {"subPath": "b.conf"}))

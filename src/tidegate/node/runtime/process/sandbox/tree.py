@@ -35,6 +35,7 @@ class Tree:
         self._in_user_namespace = in_user_namespace
         # Which areas belong to this namespace alone; the longest path that fits decides.
         self._areas: dict[str, bool] = {}
+        self._machine_mounts: list[str] | None = None
 
     def build(self, mounts: list[dict[str, Any]], keep: list[str], ids: Ids | None) -> None:
         """Mount everything.
@@ -98,7 +99,7 @@ class Tree:
                 self._mirror(directory)
 
     def _overlay(self, directory: str) -> None:
-        inner = [(path, syscalls.clone_mount(path)) for path in _mounts_below(directory)]
+        inner = [(path, syscalls.clone_mount(path)) for path in self._mounts_below(directory)]
         self._layers += 1
         root = f"/proc/self/fd/{self._scratch}/{self._layers}"
         for path in (root, f"{root}/upper", f"{root}/work"):
@@ -116,6 +117,18 @@ class Tree:
             syscalls.attach(clone, path)
             os.close(clone)
             self._areas[path] = False
+
+    def _mounts_below(self, directory: str) -> list[str]:
+        """The topmost mount points inside `directory`."""
+        # Read once, for it is on the way of every start; what was mounted since is known.
+        if self._machine_mounts is None:
+            self._machine_mounts = _mount_points()
+        found: list[str] = []
+        for point in sorted({*self._machine_mounts, *self._areas}):
+            inside = point != directory and is_below(point, directory)
+            if inside and not any(is_below(point, other) for other in found):
+                found.append(point)
+        return found
 
     def _mirror(self, directory: str) -> None:
         entries = _clone_entries(directory)
@@ -222,19 +235,14 @@ def _clone_entries(directory: str) -> list[tuple[str, str | int]]:
     return found
 
 
-def _mounts_below(directory: str) -> list[str]:
-    """The topmost mount points inside `directory`."""
-    found: list[str] = []
+def _mount_points() -> list[str]:
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
-        points = sorted({_unescape(line.split(" ", 5)[4]) for line in file})
-    for point in points:
-        inside = point != directory and is_below(point, directory)
-        if inside and not any(is_below(point, other) for other in found):
-            found.append(point)
-    return found
+        return [_unescape(line.split(" ", 5)[4]) for line in file]
 
 
 def _unescape(text: str) -> str:
+    if "\\" not in text:
+        return text
     return re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), text)
 
 
