@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
 from tests.autoscaling.support import settings
@@ -247,6 +248,7 @@ def test_metrics_and_requests_are_read_from_objects(window, seconds):
 _USES = st.lists(st.integers(0, 400).map(lambda n: n / 100), min_size=1, max_size=12)
 
 
+@unhurried(deadline=None)
 @given(_USES, st.integers(1, 20))
 def test_more_use_never_asks_for_fewer_pods(uses, present):
     before = hpa.recommend(pods(*uses), len(uses), CPU, NOW)
@@ -255,6 +257,7 @@ def test_more_use_never_asks_for_fewer_pods(uses, present):
     assert hpa.recommend(pods(*uses), present, CPU, NOW) >= 0
 
 
+@unhurried(deadline=None)
 @given(_USES, st.integers(0, 4), st.integers(0, 4))
 def test_unknown_pods_only_ever_make_it_more_cautious(uses, missing, pending):
     # By memory, for the whole percents of CPU round either way.
@@ -270,6 +273,7 @@ def test_unknown_pods_only_ever_make_it_more_cautious(uses, missing, pending):
         assert bold <= cautious
 
 
+@unhurried(deadline=None)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60), st.integers(1, 50))
 def test_the_pods_stay_within_what_was_recommended_lately(recommended, present):
     run = Run(present)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
 from tidegate.kube.quantities import parse_quantity
@@ -36,6 +37,7 @@ def test_what_is_no_quantity_is_refused(text):
         parse_quantity(text)
 
 
+@unhurried(deadline=None)
 @given(st.integers(0, 10**12), st.sampled_from(["n", "u", "m", "", "k", "M", "Ki", "Mi", "Gi"]))
 def test_a_suffix_scales(number, suffix):
     assert parse_quantity(f"{number}{suffix}") == number * parse_quantity(f"1{suffix}")

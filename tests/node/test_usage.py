@@ -6,6 +6,7 @@ import os
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
 from tests.node.images import make_image
@@ -79,6 +80,7 @@ def test_a_pid_given_anew_is_not_the_container():
     assert _pids(members_of([leader], table, {}), leader) == []
 
 
+@unhurried(deadline=None)
 @given(st.dictionaries(st.integers(2, 60), st.integers(0, 60), max_size=60))
 def test_every_process_has_one_owner_whatever_the_table_says(parents):
     table = _table(*(_process(pid, parent) for pid, parent in parents.items()))

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
 from tidegate.workloads.job_indexes import format_indexes, parse_indexes
@@ -169,6 +170,7 @@ def test_indexes_are_written_as_kubernetes_does(indexes, text):
     assert format_indexes(indexes) == text
 
 
+@unhurried(deadline=None)
 @given(st.frozensets(st.integers(0, 60)))
 def test_indexes_survive_a_round_trip(indexes):
     assert parse_indexes(format_indexes(indexes), 61) == indexes
@@ -180,6 +182,7 @@ def test_what_is_no_set_of_indexes_is_none(text):
     assert parse_indexes(text, 10) <= {1, 3}
 
 
+@unhurried(deadline=None)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 4),
