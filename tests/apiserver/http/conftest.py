@@ -45,7 +45,7 @@ class Face:
             context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         client = httpx.AsyncClient(
-            base_url=self.server.url, verify=context, headers=headers, trust_env=False, timeout=10
+            base_url=self.server.url, verify=context, headers=headers, trust_env=False, timeout=60
         )
         self._clients.append(client)
         return client
