@@ -199,7 +199,7 @@ async def test_the_limit_holds_over_the_streams_of_one_connection(model: GrpcWor
     wait = model.channel().unary_unary("/model.Model/Wait")
     calls = [wait(str(number).encode(), timeout=60) for number in range(8)]
     await model.world.demand(REVISION, in_flight=2, queued=6)
-    assert model.model.active == 2
+    await model.world.api.eventually(lambda: model.model.active == 2)
     model.model.go.set()
     assert [await call for call in calls] == [str(number).encode() for number in range(8)]
     assert model.model.most == 2
