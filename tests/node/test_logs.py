@@ -14,7 +14,7 @@ from tidegate.kube.errors import BadRequest
 from tidegate.kube.informer import Informer
 from tidegate.kube.resources import PODS
 from tidegate.node.logs import LogSource
-from tidegate.node.runtime.process.template import LOG_LIMIT, LogFile
+from tidegate.node.runtime.process.container_logs import LOG_LIMIT, LogFile
 
 NOW = 1_700_000_000.0
 

@@ -5,31 +5,28 @@ of its own, so that it and its containers outlive the control plane. It
 
 - imports the modules that the image names, then serves requests on a Unix socket;
 - forks a container on request: Python programs run in the fork, others are exec'ed;
-- copies what containers write to their log files, line by line with the time, as the Container
-  Runtime Interface prescribes, and rotates the files;
+- copies what containers write to their log files;
 - reaps containers and leaves their exit status in their directories;
 - kills containers that use more memory than they may.
 
 What makes a process a container (its files, its user, its limits) is the package `sandbox` beside
-this file.
+this file; `program.py` runs the program in it, `container_logs.py` keeps what it says.
 
 Containers write to named pipes that they hold open for reading too: when the template dies they
 are not hurt, and the next template goes on reading where this one stopped.
 """
 
 # The paths are strings, as they come and go over the socket.
-# ruff: noqa: PTH100, PTH105, PTH109, PTH112, PTH113, PTH118, PTH120, PTH123
+# ruff: noqa: PTH100, PTH105, PTH112, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import gc
 import hashlib
 import importlib
 import json
 import os
-import runpy
 import selectors
 import shutil
 import signal
@@ -41,27 +38,24 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tidegate.node.runtime.process import sandbox
+    from tidegate.node.runtime.process import container_logs, program, sandbox
 else:
-    # By its path and under no name: the program's own modules may be called as they like.
+    # By their paths and under no names: the program's own modules may be called as they like.
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    container_logs = importlib.import_module("container_logs")
+    program = importlib.import_module("program")
     sandbox = importlib.import_module("sandbox")
     del sys.path[0]
-    for _name in [name for name in sys.modules if name.partition(".")[0] == "sandbox"]:
+    _ours = {"container_logs", "program", "sandbox"}
+    for _name in [name for name in sys.modules if name.partition(".")[0] in _ours]:
         del sys.modules[_name]
 
 PROTOCOL = 1
 LISTENER = 3
 REQUEST_LIMIT = 4 << 20
-LOG_LIMIT = 10 << 20
-LINE_LIMIT = 16 << 10
 READ_SIZE = 64 << 10
 IDLE_SECONDS = 900.0
 STREAMS = ("stdout", "stderr")
-
-# Variables that the interpreter reads only when it starts: with any other PYTHON* variable the
-# program gets an interpreter of its own.
-_HONOURED = frozenset({"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"})
 
 
 class Forked(BaseException):
@@ -69,84 +63,6 @@ class Forked(BaseException):
 
     def __init__(self, launch: dict[str, Any]) -> None:
         self.launch = launch
-
-
-class LogFile:
-    """A container's log; the file before the last rotation is kept as `<path>.1`."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = os.fstat(self._handle).st_size
-        self._users = 0
-
-    def join(self) -> LogFile:
-        self._users += 1
-        return self
-
-    def leave(self) -> None:
-        self._users -= 1
-        if self._users == 0:
-            os.close(self._handle)
-
-    def write(self, data: bytes) -> None:
-        if self._size and self._size + len(data) > LOG_LIMIT:
-            self._rotate()
-        self._size += len(data)
-        os.write(self._handle, data)
-
-    def _rotate(self) -> None:
-        os.replace(self.path, f"{self.path}.1")
-        os.close(self._handle)
-        self._handle = os.open(
-            self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
-        self._size = 0
-
-
-class Pump:
-    """Copies one output stream of a container to its log."""
-
-    def __init__(self, path: str, stream: str, log: LogFile) -> None:
-        self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._stream = stream
-        self._log = log.join()
-        self._rest = b""
-
-    def copy(self) -> bool:
-        """Copy what is there, at most `READ_SIZE`; False at the end of the stream."""
-        try:
-            data = os.read(self.handle, READ_SIZE)
-        except BlockingIOError:
-            return True
-        if not data:
-            return False
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
-        records = [(line, b"F") for line in lines]
-        while len(self._rest) >= LINE_LIMIT:
-            records.append((self._rest[:LINE_LIMIT], b"P"))
-            self._rest = self._rest[LINE_LIMIT:]
-        self._write(records)
-        return True
-
-    def drain(self) -> None:
-        """Copy everything written so far."""
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.handle, READ_SIZE):
-                *lines, self._rest = (self._rest + data).split(b"\n")
-                self._write([(line, b"F") for line in lines])
-
-    def close(self) -> None:
-        if self._rest:
-            self._write([(self._rest, b"F")])
-        os.close(self.handle)
-        self._log.leave()
-
-    def _write(self, records: list[tuple[bytes, bytes]]) -> None:
-        head = f"{_timestamp()} {self._stream} ".encode()
-        if records:
-            self._log.write(b"".join(b"%s%s %s\n" % (head, tag, line) for line, tag in records))
 
 
 class Connection:
@@ -184,7 +100,7 @@ class Template:
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._containers: dict[int, str] = {}
-        self._pumps: dict[str, list[Pump]] = {}
+        self._pumps: dict[str, list[container_logs.Pump]] = {}
         self._retired = False
         self._quiet_since = time.monotonic()
 
@@ -321,22 +237,24 @@ class Template:
     def _attach(self, directory: str) -> None:
         if directory in self._pumps:
             return
-        log = LogFile(os.path.join(directory, "log"))
-        pumps = [Pump(os.path.join(directory, stream), stream, log) for stream in STREAMS]
+        log = container_logs.LogFile(os.path.join(directory, "log"))
+        pumps = [
+            container_logs.Pump(os.path.join(directory, stream), stream, log) for stream in STREAMS
+        ]
         self._pumps[directory] = pumps
         for pump in pumps:
             self._selector.register(
                 pump.handle, selectors.EVENT_READ, self._copier(directory, pump)
             )
 
-    def _copier(self, directory: str, pump: Pump) -> Callable[[], None]:
+    def _copier(self, directory: str, pump: container_logs.Pump) -> Callable[[], None]:
         def copy() -> None:
             if not pump.copy():
                 self._close_pump(directory, pump)
 
         return copy
 
-    def _close_pump(self, directory: str, pump: Pump) -> None:
+    def _close_pump(self, directory: str, pump: container_logs.Pump) -> None:
         self._selector.unregister(pump.handle)
         pump.close()
         self._pumps[directory].remove(pump)
@@ -412,21 +330,7 @@ def run_container(launch: dict[str, Any], rootfs: str) -> None:
     _isolate(launch)
     with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="utf-8") as comm:
         comm.write(launch["title"][:15])
-    program = _python_program(argv, environment)
-    if program is None:
-        _exec(argv, environment)
-        return
-    _reseed()
-    # As the interpreter does for its own programs: a broken pipe is an exception.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    unbuffered = "-u" in argv[1:2] or bool(environment.get("PYTHONUNBUFFERED"))
-    sys.stdout.reconfigure(line_buffering=True, write_through=unbuffered)  # type: ignore[union-attr]
-    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
-    sys.path[:] = [path for path in sys.path if path != rootfs]
-    extra = environment.get("PYTHONPATH", "")
-    sys.path[0:0] = [path for path in extra.split(os.pathsep) if path]
-    sys.excepthook = _excepthook
-    program()
+    program.run(argv, environment, rootfs)
 
 
 def _isolate(launch: dict[str, Any]) -> None:
@@ -451,91 +355,18 @@ def _adjust_oom_score(score: int | None) -> None:
         file.write(str(score))
 
 
-def _python_program(argv: list[str], environment: dict[str, str]) -> Callable[[], None] | None:
-    """What runs `argv` in this interpreter, or None if it needs a process image of its own."""
-    if not _is_python(argv[0]):
-        return None
-    if any(name.startswith("PYTHON") and name not in _HONOURED for name in environment):
-        return None
-    rest = argv[1:]
-    if rest[:1] == ["-u"]:
-        rest = rest[1:]
-    if len(rest) >= 2 and rest[0] == "-m":
-        return lambda: _run_module(rest[1], rest[1:])
-    if len(rest) >= 2 and rest[0] == "-c":
-        return lambda: _run_code(compile(rest[1], "<string>", "exec"), ["-c", *rest[2:]], "")
-    if rest and not rest[0].startswith("-") and os.path.isfile(rest[0]):
-        return lambda: _run_script(rest)
-    return None
-
-
-def _is_python(program: str) -> bool:
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    return program in {"python", "python3", version, sys.executable}
-
-
-def _run_script(argv: list[str]) -> None:
-    path = argv[0]
-    with open(path, "rb") as file:
-        source = file.read()
-    code = compile(source, path, "exec")
-    _run_code(code, argv, os.path.dirname(os.path.realpath(path)), file=path)
-
-
-def _run_code(
-    code: types.CodeType, argv: list[str], path_entry: str, *, file: str | None = None
-) -> None:
-    # A module that stays, unlike runpy's: threads and pickles go on finding their `__main__`.
-    module = types.ModuleType("__main__")
-    module.__dict__["__builtins__"] = builtins
-    if file is not None:
-        module.__file__ = file
-    sys.modules["__main__"] = module
-    sys.argv[:] = argv
-    sys.path.insert(0, path_entry)
-    exec(code, module.__dict__)  # noqa: S102 - running the container's program is the purpose
-
-
-def _run_module(name: str, argv: list[str]) -> None:
-    sys.argv[:] = argv
-    sys.path.insert(0, os.getcwd())
-    runpy.run_module(name, run_name="__main__", alter_sys=True)
-
-
-def _exec(argv: list[str], environment: dict[str, str]) -> None:
-    try:
-        os.execvpe(argv[0], argv, environment)  # noqa: S606 - the container's program
-    except OSError as error:
-        sys.stderr.write(f"{argv[0]}: {error.strerror}\n")
-        sys.stderr.flush()
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
-
-
-def _reseed() -> None:
-    # The random module reseeds itself in a fork, numpy's global generator does not.
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and hasattr(numpy, "random"):
-        numpy.random.seed()
-
-
-def _excepthook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    sys.__excepthook__(kind, error.with_traceback(trace), trace)
-
-
 def _problem(launch: dict[str, Any]) -> str:
     """Why the program cannot be started, or the empty string."""
-    program: str = launch["argv"][0]
+    name: str = launch["argv"][0]
     mounts: list[dict[str, Any]] = launch["isolation"]["mounts"]
     if not os.path.isdir(launch["cwd"]) and not mounts:
         return f"the working directory {launch['cwd']} does not exist"
-    if _is_python(program) or any(program.startswith(mount["target"]) for mount in mounts):
+    if program.is_python(name) or any(name.startswith(mount["target"]) for mount in mounts):
         return ""
     path = launch["env"].get("PATH", os.defpath)
-    candidate = os.path.join(launch["cwd"], program) if "/" in program else program
+    candidate = os.path.join(launch["cwd"], name) if "/" in name else name
     if shutil.which(candidate, path=path) is None:
-        return f'exec: "{program}": executable file not found in $PATH'
+        return f'exec: "{name}": executable file not found in $PATH'
     return ""
 
 
@@ -559,11 +390,6 @@ def _start_time(pid: int) -> int:
 
 def _wake_up(number: int, frame: types.FrameType | None) -> None:
     """The wake-up descriptor does the work; without a handler it would not be written to."""
-
-
-def _timestamp() -> str:
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z"
 
 
 def _write_json(path: str, content: dict[str, Any]) -> None:

@@ -21,15 +21,16 @@ from tidegate.kube.errors import InternalFault
 from tidegate.node.images.errors import BrokenImageError
 from tidegate.node.images.store import Image
 from tidegate.node.runtime.contract import StartError
-from tidegate.node.runtime.process import template as program
+from tidegate.node.runtime.process import template
 from tidegate.node.runtime.process.processes import process_name
 
 _ANSWER_LIMIT = 1 << 20
 _ANSWER_SECONDS = 20.0
 _OUTPUT_KEPT = 2000
-_SCRIPT = Path(program.__file__)
+_SCRIPT = Path(template.__file__)
+_PARTS = [_SCRIPT.with_name("container_logs.py"), _SCRIPT.with_name("program.py")]
 _SCRIPT_HASH = hashlib.sha256(_SCRIPT.read_bytes())
-for _part in sorted(_SCRIPT.with_name("sandbox").glob("*.py")):
+for _part in [*_PARTS, *sorted(_SCRIPT.with_name("sandbox").glob("*.py"))]:
     _SCRIPT_HASH.update(_part.read_bytes())
 
 
@@ -203,7 +204,7 @@ class Templates:
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
                     (os.POSIX_SPAWN_DUP2, 1, 2),
-                    (os.POSIX_SPAWN_DUP2, listener.fileno(), program.LISTENER),
+                    (os.POSIX_SPAWN_DUP2, listener.fileno(), template.LISTENER),
                 ],
                 setsid=True,
             )
