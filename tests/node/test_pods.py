@@ -178,6 +178,7 @@ async def test_pods_that_are_not_started_again_end(
     pod = await theatre.until("a", lambda p: p["status"]["phase"] not in ("Pending", "Running"))
     assert pod["status"]["phase"] == phase
     assert main_of(pod)["state"]["terminated"]["exitCode"] == code
+    assert main_of(pod)["ready"] is False
     await theatre.api.eventually(lambda: not any(u.running for u in control.node.usage()))
     await theatre.delete("a")
     await theatre.gone("a")

@@ -100,7 +100,10 @@ def test_what_is_not_kept_to_is_said() -> None:
     made, main = pod(
         {
             "resources": {"limits": {"ephemeral-storage": "1Gi"}},
-            "securityContext": {"seccompProfile": {"type": "Localhost"}},
+            "securityContext": {
+                "seccompProfile": {"type": "Localhost"},
+                "procMount": "Unmasked",
+            },
         },
         volumes=[{"name": "a", "emptyDir": {"sizeLimit": "1Mi", "medium": "Memory"}}],
         securityContext={"sysctls": [{"name": "a", "value": "b"}]},
@@ -116,6 +119,7 @@ def test_what_is_not_kept_to_is_said() -> None:
         "dnsConfig",
         "shareProcessNamespace",
         "seccompProfile",
+        "procMount",
     ]
     assert (
         unenforced(*pod({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}})) == []

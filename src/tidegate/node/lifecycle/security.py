@@ -91,6 +91,8 @@ def unenforced(pod: Object, container: Object) -> list[str]:
             found.append("seccompProfile: the process runtime loads no profiles")
         if context.get("seLinuxOptions"):
             found.append("seLinuxOptions: processes keep the label of the platform")
+        if context.get("procMount") == "Unmasked":
+            found.append("procMount: /proc is the machine's")
         if part(context, "appArmorProfile").get("type") == "Localhost":
             found.append("appArmorProfile: the process runtime loads no profiles")
     return found

@@ -46,10 +46,15 @@ def pod_status(
         "podIPs": [{"ip": POD_IP}],
         "startTime": rfc3339(started),
         "qosClass": qos_class(pod),
-        "containerStatuses": [_container_status(view, terminating) for view in containers],
+        "containerStatuses": [
+            _container_status(view, ready=isinstance(view.state, Running) and not terminating)
+            for view in containers
+        ],
     }
     if init:
-        status["initContainerStatuses"] = [_container_status(view, terminating) for view in init]
+        status["initContainerStatuses"] = [
+            _container_status(view, ready=not terminating) for view in init
+        ]
     return status
 
 
@@ -164,7 +169,8 @@ def _condition(kind: str, holds: bool, reason: str, word: str, names: Sequence[s
     return {"type": kind, "status": "False", "reason": reason, "message": message}
 
 
-def _container_status(view: ContainerView, terminating: bool) -> Object:
+def _container_status(view: ContainerView, *, ready: bool) -> Object:
+    """Its status; `ready` says whether it may count as ready at all."""
     status: Object = {
         "name": view.name,
         "image": view.image,
@@ -172,7 +178,7 @@ def _container_status(view: ContainerView, terminating: bool) -> Object:
         "state": _state(view.state),
         "lastState": _state(view.last) if view.last else {},
         "restartCount": view.restarts,
-        "ready": view.ready and not terminating,
+        "ready": view.ready and ready,
         "started": view.started and isinstance(view.state, Running),
     }
     if view.container_id:
