@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from tidegate.apis.networking import INGRESSES as KINGRESSES
 from tidegate.apis.serving import REVISIONS
 from tidegate.gateway import reading, routes
+from tidegate.gateway.compiled import Compiled, compile_ingress
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import Sampler
 from tidegate.gateway.haproxy.socket import AdminError
-from tidegate.gateway.model import Affinity, HostRoute, PodServer, Revision
+from tidegate.gateway.model import Affinity, PodServer, Revision
 from tidegate.gateway.orphans import at_work
-from tidegate.gateway.routes import RouteError
+from tidegate.gateway.route_table import RouteTable
 from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.slots import PoolExhaustedError
 from tidegate.kube.controller import Context
@@ -57,24 +58,6 @@ class Outcome:
 
     generation: int
     problem: str = ""
-
-
-@dataclass
-class _Compiled:
-    created: str
-    generation: int
-    routes: list[HostRoute] = field(default_factory=list[HostRoute])
-    secrets: dict[str, Key] = field(default_factory=dict[str, Key])
-    affinity: Affinity | None = None
-    problem: str = ""
-
-    @property
-    def revisions(self) -> set[Key]:
-        return {split.revision for route in self.routes for split in route.splits}
-
-    @property
-    def public_hosts(self) -> set[str]:
-        return {route.host for route in self.routes if not route.is_local}
 
 
 @dataclass(frozen=True)
@@ -119,7 +102,7 @@ class Agent:
         self._pods = context.informers.of(PODS, label_selector=reading.REVISION_LABEL)
         self._slices.add_index(_SLICES_BY_REVISION, _slice_index)
         self._informers = [self._ingresses, self._revisions, self._slices, self._pods]
-        self._compiled: dict[Key, _Compiled] = {}
+        self._compiled: dict[Key, Compiled] = {}
         self._users: dict[Key, set[Key]] = {}
         self._changed_ingresses: set[Key] = set()
         self._changed_revisions: set[Key] = set()
@@ -128,11 +111,7 @@ class Agent:
         self._turn = asyncio.Lock()
         self._ready = asyncio.Event()
         self._outcomes: dict[Key, Outcome] = {}
-        self._problems: dict[Key, str] = {}
-        # Entries of the map per KIngress, None before the first time, and whose each entry is.
-        self._served: dict[Key, dict[str, str]] | None = None
-        self._owners: dict[str, Key] = {}
-        self._blocked: set[Key] = set()
+        self._routes = RouteTable(plane)
         self._starved: set[Key] = set()
         # Without a route, and with a slot that is not empty yet.
         self._unused: set[Key] = set()
@@ -271,14 +250,14 @@ class Agent:
     async def _apply(self, ingresses: set[Key], revisions: set[Key]) -> None:
         if self._plane.is_stale:
             await self._plane.read_back()
-            self._served = None
+            self._routes.is_known = False
         touched = set(revisions)
         for key in ingresses:
             touched |= self._compile(key)
         for key in touched:
             self._apply_revision(key)
-        if ingresses or self._served is None:
-            self._apply_routes(ingresses)
+        if ingresses or not self._routes.is_known:
+            self._routes.apply(ingresses, self._compiled)
         await self._plane.flush()
         await self._plane.certificates.flush()
         for key in ingresses & self._compiled.keys():
@@ -296,12 +275,11 @@ class Agent:
         touched = before.revisions if before else set[Key]()
         obj = self._ingresses.get(key.name, key.namespace)
         if obj is not None and not is_deleting(obj) and routes.is_ours(obj):
-            compiled = _compile(obj)
+            compiled = compile_ingress(obj)
             self._compiled[key] = compiled
             touched |= compiled.revisions
         else:
             self._outcomes.pop(key, None)
-            self._problems.pop(key, None)
         for revision in touched:
             self._use(revision, key)
         return touched
@@ -463,63 +441,8 @@ class Agent:
             if self._plane.before is not None:
                 await self._plane.before.look()
 
-    def _apply_routes(self, changed: set[Key]) -> None:
-        """Bring the map of routes in line: with all KIngresses the first time, then by change."""
-        if self._served is None:
-            before, changed = dict(self._plane.route_entries), set(self._compiled)
-            self._served, self._owners = {}, {}
-        else:
-            # Who has waited for a host that is free now must be looked at too.
-            changed = changed | {key for key in self._blocked if key in self._compiled}
-            before = dict[str, str]()
-            for key in changed:
-                before |= self._served.pop(key, {})
-                self._plane.certificates.withdraw(key)
-            for host in before:
-                self._owners.pop(host, None)
-        self._blocked -= changed
-        wanted: dict[str, str] = {}
-        for key in sorted(changed & self._compiled.keys(), key=self._age):
-            entries = self._entries(key)
-            self._served[key] = entries
-            self._owners.update(dict.fromkeys(entries, key))
-            wanted |= entries
-            compiled = self._compiled[key]
-            if entries:
-                hosts = compiled.public_hosts
-                self._plane.certificates.serve(key, hosts, compiled.secrets)
-        self._plane.set_routes(before, wanted)
-
-    def _age(self, key: Key) -> tuple[str, Key]:
-        return self._compiled[key].created, key
-
-    def _entries(self, key: Key) -> dict[str, str]:
-        """The map's entries of one KIngress, none if it cannot be served."""
-        compiled = self._compiled[key]
-        self._problems[key] = compiled.problem
-        if compiled.problem:
-            return {}
-        try:
-            entries = routes.entries(
-                compiled.routes,
-                self._plane.slots.of,
-                name=str(key),
-                has_https=self._plane.certificates.is_on,
-            )
-        except RouteError as error:
-            self._problems[key] = str(error)
-            return {}
-        for entry in entries:
-            owner = self._owners.get(entry, key)
-            if owner != key:
-                host = entry.partition("|")[0]
-                self._problems[key] = f"host {host} is served for {owner} already"
-                self._blocked.add(key)
-                return {}
-        return entries
-
     def _settle(self, key: Key) -> None:
-        problem = self._problems.get(key) or self._plane.certificates.problem(key)
+        problem = self._routes.problem(key) or self._plane.certificates.problem(key)
         outcome = Outcome(self._compiled[key].generation, problem)
         if self._outcomes.get(key) != outcome:
             self._outcomes[key] = outcome
@@ -555,21 +478,6 @@ class Agent:
         for key in self._unused:
             self._mark(revision=key)
         return bool(self._unused)
-
-
-def _compile(obj: Object) -> _Compiled:
-    metadata = obj["metadata"]
-    compiled = _Compiled(
-        created=str(metadata.get("creationTimestamp", "")),
-        generation=int(metadata.get("generation") or 0),
-        affinity=reading.affinity_of(obj),
-    )
-    try:
-        compiled.secrets = routes.secrets(obj)
-        compiled.routes = routes.host_routes(obj)
-    except RouteError as error:
-        compiled.problem = str(error)
-    return compiled
 
 
 def _slice_index(piece: Object) -> list[str]:
