@@ -9,8 +9,8 @@ STAMP := $(VENV)/.installed
 .PHONY: help install demo stop test torture lint format bench lock train-tiny eval-tiny test-diffusers bench-diffusers clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
-		| while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z -]+):.*## /\1|/' \
+		| while IFS='|' read -r name text; do printf '  make %-30s %s\n' "$$name" "$$text"; done
 
 $(STAMP): pyproject.toml requirements/locked.txt scripts/make-environment
 	@scripts/make-environment $(VENV) $(PYTHON)
