@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.platform import Platform, knative_service, running_platform
-from tidegate.gateway.haproxy import paths
+from tests.e2e.proxy import kill_proxy
 
 _REQUESTS = int(os.environ.get("HITLESS_REQUESTS", "2000"))
 _MOST_PODS = 10
@@ -263,6 +263,10 @@ class Operator:
         await asyncio.to_thread(self._platform.up)
         await self.roll_out()
 
+    async def kill_proxy(self) -> float:
+        """SIGKILL; returns the seconds until somebody listens again."""
+        return await kill_proxy(self._platform)
+
     def _terminate(self) -> None:
         descriptor = os.pidfd_open(self._platform.pid)
         try:
@@ -272,29 +276,6 @@ class Operator:
             assert poller.poll(30_000), "the control plane does not end"
         finally:
             os.close(descriptor)
-
-    async def kill_proxy(self) -> float:
-        """SIGKILL; returns the seconds until somebody listens again."""
-        file = paths.prepare(self._platform.data_dir).pid_file
-        began = time.monotonic()
-        os.kill(int(file.read_text().split()[0]), signal.SIGKILL)
-        async with asyncio.timeout(30):
-            while not await self._answers():  # noqa: ASYNC110 - nobody tells when it listens
-                await asyncio.sleep(0.005)
-        return time.monotonic() - began
-
-    async def _answers(self) -> bool:
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._platform.gateway_port)
-        except OSError:
-            return False
-        try:
-            writer.write(b"GET / HTTP/1.1\r\nHost: nobody\r\n\r\n")
-            return (await reader.readline()).startswith(b"HTTP/1.1 404")
-        except OSError:
-            return False
-        finally:
-            writer.close()
 
 
 @pytest.mark.timeout(300 + _REQUESTS / 40)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e.platform import Platform, knative_service
+from tests.e2e.proxy import kill_proxy
 from tests.torture.clients import Crowd
 from tests.torture.judge import Fault
-from tidegate.gateway.haproxy import paths
 
 _CROWDS = (0, 1, 3, 6, 12, 24, 40)
 # The first round has each of them; later ones are drawn with these weights.
@@ -128,26 +128,8 @@ class Faults:
         )
 
     async def _kill_proxy(self) -> None:
-        file = paths.prepare(self._platform.data_dir).pid_file
-        began = time.monotonic()
-        self.done.append(Fault("proxy", began))
-        os.kill(int(file.read_text().split()[0]), signal.SIGKILL)
-        while not await self._answers():  # noqa: ASYNC110 - nobody tells when it listens
-            await asyncio.sleep(0.005)
-        self.proxy_back.append(time.monotonic() - began)
-
-    async def _answers(self) -> bool:
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._platform.gateway_port)
-        except OSError:
-            return False
-        try:
-            writer.write(b"GET / HTTP/1.1\r\nHost: nobody\r\n\r\n")
-            return (await reader.readline()).startswith(b"HTTP/1.1 404")
-        except OSError:
-            return False
-        finally:
-            writer.close()
+        self.done.append(Fault("proxy", time.monotonic()))
+        self.proxy_back.append(await kill_proxy(self._platform))
 
     async def _kill_control_plane(self) -> None:
         self.done.append(Fault("control plane", time.monotonic()))

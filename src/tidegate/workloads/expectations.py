@@ -8,6 +8,7 @@ reconcile ever has to wait for the cache.
 from __future__ import annotations
 
 from tidegate.kube.clock import Clock
+from tidegate.kube.objects import Object, controller_of, is_deleting, name_of, uid_of
 
 # A write whose echo never comes (pod created and gone during a watch gap) must not count forever.
 _FORGET_SECONDS = 300.0
@@ -36,6 +37,17 @@ class Expectations:
     def deleted(self, owner: str, uid: str) -> None:
         """The cache shows `uid` as deleting or gone, or its delete failed."""
         _discard(self._deletes, owner, uid)
+
+    def observe(self, old: Object | None, new: Object | None) -> None:
+        """A handler for the informer of what is owned: what the cache shows is no more expected."""
+        shown = new or old
+        reference = controller_of(shown) if shown is not None else None
+        if shown is None or reference is None:
+            return
+        owner = str(reference.get("uid", ""))
+        self.created(owner, name_of(shown))
+        if new is None or is_deleting(new):
+            self.deleted(owner, uid_of(shown))
 
     def pending_creates(self, owner: str) -> frozenset[str]:
         """Names created and not seen yet."""

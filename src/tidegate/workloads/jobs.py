@@ -37,6 +37,7 @@ from tidegate.workloads.job_status import (
     status_for,
 )
 from tidegate.workloads.ownership import (
+    adopters,
     claim,
     controlled,
     index_ownership,
@@ -75,7 +76,7 @@ class JobController:
             Controller("job", self.reconcile, clock=context.clock)
             .watch(self._jobs)
             .watch(self._pods, owner_key(JOBS))
-            .watch(self._pods, self._adopters)
+            .watch(self._pods, adopters(self._jobs))
         )
         self.orphans = (
             Controller("job-orphans", self.free, clock=context.clock)
@@ -85,22 +86,9 @@ class JobController:
 
     def _observe(self, old: Object | None, new: Object | None) -> None:
         pod = new or old
-        if pod is None:
-            return
-        if new is None or not is_tracked(new):
+        if pod is not None and (new is None or not is_tracked(new)):
             self._releases.deleted(namespace_of(pod), uid_of(pod))
-        reference = controller_of(pod)
-        if reference is None:
-            return
-        owner = str(reference.get("uid", ""))
-        self._expectations.created(owner, name_of(pod))
-        if new is None or is_deleting(new):
-            self._expectations.deleted(owner, uid_of(pod))
-
-    def _adopters(self, pod: Object) -> Iterable[Key]:
-        if controller_of(pod) is not None or is_deleting(pod):
-            return []
-        return [key_of(job) for job in matching_owners(self._jobs, pod)]
+        self._expectations.observe(old, new)
 
     def _forget(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or uid_of(new) != uid_of(old)):

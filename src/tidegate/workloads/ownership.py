@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tidegate.kube.client import Client
 from tidegate.kube.errors import Conflict, NotFound
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import (
+    Key,
     Object,
     controller_of,
     is_deleting,
+    key_of,
     name_of,
     namespace_of,
     owner_reference,
@@ -71,9 +73,20 @@ async def claim(client: Client, informer: Informer, owner: Object) -> list[Objec
     return kept
 
 
-def matching_owners(informer: Informer, obj: Object) -> Iterable[Object]:
-    """The owners in `informer` whose selector matches the orphan `obj`."""
-    for owner in informer.items(namespace_of(obj)):
+def adopters(owners: Informer) -> Callable[[Object], list[Key]]:
+    """Maps an orphan to the keys of those among `owners` that would adopt it."""
+
+    def keys(obj: Object) -> list[Key]:
+        if controller_of(obj) is not None or is_deleting(obj):
+            return []
+        return [key_of(owner) for owner in matching_owners(owners, obj)]
+
+    return keys
+
+
+def matching_owners(owners: Informer, obj: Object) -> Iterable[Object]:
+    """Those among `owners` whose selector matches the orphan `obj`."""
+    for owner in owners.items(namespace_of(obj)):
         selector = selector_of(owner)
         if selector.requirements and selector.matches_object(obj):
             yield owner

@@ -14,10 +14,8 @@ from tidegate.kube.objects import (
     Key,
     Object,
     conditions_of,
-    controller_of,
     is_condition_true,
     is_deleting,
-    key_of,
     labels_of,
     name_of,
     namespace_of,
@@ -26,7 +24,7 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import PODS, REPLICA_SETS
 from tidegate.workloads.expectations import Expectations
-from tidegate.workloads.ownership import claim, index_ownership, matching_owners
+from tidegate.workloads.ownership import adopters, claim, index_ownership
 from tidegate.workloads.pods import (
     available_in,
     is_active,
@@ -54,28 +52,13 @@ class ReplicaSetController:
         self._expectations = Expectations(context.clock)
         index_ownership(self._pods)
         # Before the controller's own handlers: a reconcile must see the echo counted off.
-        self._pods.add_handler(self._observe)
+        self._pods.add_handler(self._expectations.observe)
         self.controller = (
             Controller("replicaset", self.reconcile, clock=context.clock)
             .watch(self._sets)
             .watch(self._pods, owner_key(REPLICA_SETS))
-            .watch(self._pods, self._adopters)
+            .watch(self._pods, adopters(self._sets))
         )
-
-    def _observe(self, old: Object | None, new: Object | None) -> None:
-        pod = new or old
-        reference = controller_of(pod) if pod is not None else None
-        if pod is None or reference is None:
-            return
-        owner = str(reference.get("uid", ""))
-        self._expectations.created(owner, name_of(pod))
-        if new is None or is_deleting(new):
-            self._expectations.deleted(owner, uid_of(pod))
-
-    def _adopters(self, pod: Object) -> list[Key]:
-        if controller_of(pod) is not None or is_deleting(pod):
-            return []
-        return [key_of(owner) for owner in matching_owners(self._sets, pod)]
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring the pods of one ReplicaSet to its number and write its status."""
