@@ -206,6 +206,7 @@ def test_a_new_revision_stays_for_a_window_after_it_has_proved_itself():
     assert policy.decide(_situation(config, present=1, ready=0, initialized=False), 0).desired == 1
     assert policy.decide(_situation(config, present=1), 40.0).desired == 1
     assert policy.decide(_situation(config, present=1), 129.9).desired == 1
+    assert policy.decide(_situation(config, present=0), 129.9).desired == 0
     assert policy.decide(_situation(config, present=1), 130.0).desired == 0
 
 

@@ -21,13 +21,18 @@ class Run:
     def __init__(self, config, *, present=0, initialized=True):
         self.config = config
         self.initialized = initialized
+        self.present = present
         self.state = mpa.start(present, 0.0)
 
     def at(self, now, total=None):
         if total is not None:
             need = mpa.need_of(total, self.config)
             self.state = mpa.observe(self.state, need, self.config, now)
-        return mpa.decide(self.state, self.config, now, initialized=self.initialized)
+        decision = mpa.decide(
+            self.state, self.config, now, initialized=self.initialized, present=self.present
+        )
+        self.present = decision.desired
+        return decision
 
 
 @pytest.mark.parametrize(
@@ -87,6 +92,15 @@ def test_the_last_pod_stays_for_the_grace():
     assert run.at(99.9).desired == 1
     assert run.at(100).desired == 0
     assert run.at(100).look_again is None
+
+
+def test_a_longer_grace_brings_no_pod_back_that_has_gone():
+    run = Run(settings(scale_to_zero_pod_retention_period="1s"))
+    run.at(0, total=1)
+    run.at(1, total=0)
+    assert run.at(200).desired == 0
+    run.config = settings(scale_to_zero_pod_retention_period="1h")
+    assert run.at(201).desired == 0
 
 
 def test_retention_counts_when_it_is_longer_than_the_grace():

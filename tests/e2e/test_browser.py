@@ -229,7 +229,8 @@ def test_a_refusal_of_the_api_is_shown_and_so_is_why_a_request_failed(
         page.goto(f"{site.portal}/pressure-test")
         expect(page.locator("#pods-error")).to_contain_text("forbidden")
         # The portal remembers for some seconds where the gateway is.
-        page.wait_for_function("async () => !(await (await fetch('/api/gateway')).json()).found")
+        while page.evaluate("async () => (await (await fetch('/api/gateway')).json()).found"):
+            page.wait_for_timeout(100)
         page.locator("#total").fill("1")
         page.locator("#start").click()
         failed = page.locator("#tiles > li[data-state=failed]")

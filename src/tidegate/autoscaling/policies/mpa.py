@@ -69,15 +69,17 @@ def remember(state: MpaState, need: int, now: float) -> MpaState:
     return MpaState(state.need, (*kept, Step(need, now)))
 
 
-def decide(state: MpaState, settings: ScaleSettings, now: float, *, initialized: bool) -> Decision:
-    """How many pods at `now`."""
+def decide(
+    state: MpaState, settings: ScaleSettings, now: float, *, initialized: bool, present: int
+) -> Decision:
+    """How many pods at `now`; the grace of the last one brings none back that has gone."""
     hold = _hold(settings)
     instant = now + TIME_TOLERANCE
     held = [step for step in state.past if step.end + hold > instant]
     need = max([state.need, *(step.need for step in held)])
     desired = clamp(need, settings, initialized=initialized)
     looks = [step.end + hold for step in held]
-    if desired == 0 and state.past:
+    if desired == 0 and state.past and present:
         zero_at = max(step.end for step in state.past) + hold + settings.zero_delay
         if zero_at > instant:
             desired = 1

@@ -59,7 +59,13 @@ class MpaPolicy:
             # A revision that has just proved itself stays for a window, as if it had been used.
             self._state = mpa.remember(self._state, situation.present, now)
         self._initialized = situation.initialized
-        return mpa.decide(self._state, situation.settings, now, initialized=situation.initialized)
+        return mpa.decide(
+            self._state,
+            situation.settings,
+            now,
+            initialized=situation.initialized,
+            present=situation.present,
+        )
 
 
 class KpaPolicy:
@@ -114,7 +120,7 @@ class KpaPolicy:
         inactive_at = max(self._zero_since, self._active_since + settings.window)
         active = inactive_at > now + TIME_TOLERANCE
         zero_at = inactive_at + settings.zero_delay
-        if desired == 0 and zero_at > now + TIME_TOLERANCE:
+        if desired == 0 and situation.present and zero_at > now + TIME_TOLERANCE:
             return Decision(1, active=active, look_again=inactive_at if active else zero_at)
         look = self._next_tick if self._buckets.load > 0 else None
         return Decision(desired, active=active, look_again=inactive_at if active else look)
