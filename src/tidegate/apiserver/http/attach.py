@@ -14,7 +14,7 @@ import orjson
 from tidegate.apiserver.api import Api
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath
-from tidegate.apiserver.http.pods import attached, container_named, pod_on_node
+from tidegate.apiserver.http.pods import attached, channel_socket, container_named, pod_on_node
 from tidegate.apiserver.http.query import flag
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.subresources import PodLogs
@@ -25,7 +25,6 @@ from tidegate.kube.errors import ApiError, BadRequest
 from tidegate.kube.objects import Object
 
 _STDOUT, _STATUS = b"\x01", b"\x03"
-_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 
 
 class PodOutput:
@@ -55,12 +54,7 @@ class PodOutput:
                 f"container {container} of pod {target.name} has no standard input: attach without"
                 " -i to see what it writes, or run a command with kubectl exec -i"
             )
-        socket = exchange.socket
-        if socket is None:
-            raise BadRequest("attach is served over WebSockets: upgrade the connection to one")
-        protocol = next((name for name in _PROTOCOLS if name in socket.offered), "")
-        if not protocol:
-            raise BadRequest(f"attach speaks these subprotocols: {', '.join(_PROTOCOLS)}")
+        socket, protocol = channel_socket("attach", exchange.socket)
         source = attached(self._logs.source)
         self._streams.check_room()
         lines = source.stream(

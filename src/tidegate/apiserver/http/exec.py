@@ -17,7 +17,7 @@ import orjson
 from tidegate.apiserver.api import Api
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath
-from tidegate.apiserver.http.pods import attached, container_named, pod_on_node
+from tidegate.apiserver.http.pods import attached, channel_socket, container_named, pod_on_node
 from tidegate.apiserver.http.query import flag
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.websockets import WebSocket
@@ -27,7 +27,6 @@ from tidegate.kube.errors import ApiError, BadRequest
 from tidegate.kube.objects import Object
 
 _STDIN, _STDOUT, _STDERR, _STATUS, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
-_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _MAX_SIDE = 0xFFFF
 
 
@@ -94,12 +93,7 @@ class PodCommands:
         if not command:
             raise BadRequest("you must specify at least one command for the container")
         tty, stdin = flag(exchange.query, "tty"), flag(exchange.query, "stdin")
-        socket = exchange.socket
-        if socket is None:
-            raise BadRequest("exec is served over WebSockets: upgrade the connection to one")
-        protocol = next((name for name in _PROTOCOLS if name in socket.offered), "")
-        if not protocol:
-            raise BadRequest(f"exec speaks these subprotocols: {', '.join(_PROTOCOLS)}")
+        socket, protocol = channel_socket("exec", exchange.socket)
         source = attached(self.source)
         self._streams.check_room()
         running = source.run(

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from tidegate.apiserver.api import Api
 from tidegate.apiserver.http.paths import ResourcePath
+from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.apiserver.refusals import not_found
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
@@ -15,6 +16,8 @@ from tidegate.kube.errors import BadRequest, MethodNotAllowed, ServiceUnavailabl
 from tidegate.kube.objects import Key, Object
 
 Source = TypeVar("Source")
+
+_CHANNEL_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 
 
 def pod_at(
@@ -68,6 +71,20 @@ def attached(source: Source | None) -> Source:
     if source is None:
         raise ServiceUnavailable("no node is attached to this API server", retry_after=1)
     return source
+
+
+def channel_socket(what: str, socket: WebSocket | None) -> tuple[WebSocket, str]:
+    """The WebSocket of a request for streams, and the protocol of channels that it will speak.
+
+    Raises:
+        BadRequest: it is no WebSocket, or speaks none of them; named after `what` is asked for.
+    """
+    if socket is None:
+        raise BadRequest(f"{what} is served over WebSockets: upgrade the connection to one")
+    protocol = next((name for name in _CHANNEL_PROTOCOLS if name in socket.offered), "")
+    if not protocol:
+        raise BadRequest(f"{what} speaks these subprotocols: {', '.join(_CHANNEL_PROTOCOLS)}")
+    return socket, protocol
 
 
 def container_named(pod: Object, asked: str) -> str:
