@@ -25,10 +25,13 @@ from tests.console.world import (
     running_console,
     service,
 )
+from tests.support.objects import pod_autoscaler
+from tidegate.apis.autoscaling import POD_AUTOSCALERS
 from tidegate.apis.serving import REVISIONS, SERVICES
 from tidegate.console.words import milliseconds
 from tidegate.kube.objects import Key
 from tidegate.kube.resources import NAMESPACES, PODS
+from tidegate.kube.startup import Startup, startup_condition
 from tidegate.observability.histogram import bucket_of, value_of
 
 REVISION = Key("default", "demo-00001")
@@ -170,6 +173,27 @@ async def test_numbers_and_charts_follow_the_gateway(
     loaded = next(row for row in rows.values() if row["queued"] == 2)
     assert loaded["in_flight"] == 3
     assert loaded["desired"] == 2
+
+
+async def test_the_last_start_from_zero_is_shown_by_phase(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    held = 1_700_000_000.0
+    startup = Startup(held + 0.1, held + 0.1, held + 0.5, held + 1.5)
+    demo = pod("demo", "demo-00001", "abcde")
+    demo["status"]["conditions"].append(startup_condition(startup))
+    await add(world.api, SERVICES, service("demo"))
+    await add(world.api, REVISIONS, revision("demo", "demo-00001"))
+    await add(world.api, PODS, demo)
+    await add(world.api, POD_AUTOSCALERS, pod_autoscaler("demo-00001"))
+    assert "Last start from zero" not in (await client.get("/services/default/demo")).text
+    world.gateway.answer(Answer(REVISION, pod=POD, cold_start=1.6, held_since=held))
+    phases = ("schedule", "100 ms", "start", "400 ms", "ready", "1 s", "route", "Last start")
+    await world.api.eventually(lambda: holds(client, "/services/default/demo", *phases))
+    page = (await client.get("/services/default/demo")).text
+    assert "1.6 s" in page
+    assert 'x="31.25" width="62.5"' in page  # ready
+    assert 'data-phase="image"' not in page  # it took no time
 
 
 async def test_a_deleted_service_says_so_on_its_open_page(

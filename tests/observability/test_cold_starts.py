@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.observability.requests import DEMO, Answer
 from tests.observability.test_metrics import LABELS, observed, samples
+from tests.support.objects import pod_autoscaler
 from tidegate.apis.autoscaling import POD_AUTOSCALERS
 from tidegate.kube.clock import rfc3339_micro
 from tidegate.kube.objects import Object
@@ -70,7 +71,7 @@ async def test_a_held_request_is_counted_by_phase(tmp_path: Path) -> None:
             (PODS, _pod(), {"conditions": [startup_condition(STARTUP)]}),
             (
                 POD_AUTOSCALERS,
-                _autoscaler(),
+                pod_autoscaler("demo-00001"),
                 {"annotations": {"tidegate.dev/left-zero-at": rfc3339_micro(HELD + 0.02)}},
             ),
         ):
@@ -107,20 +108,4 @@ def _pod() -> Object:
             "labels": {"serving.knative.dev/revision": "demo-00001"},
         },
         "spec": {"containers": [{"name": "user-container", "image": "hello:1"}]},
-    }
-
-
-def _autoscaler() -> Object:
-    return {
-        "apiVersion": POD_AUTOSCALERS.api_version,
-        "kind": "PodAutoscaler",
-        "metadata": {"name": "demo-00001", "namespace": "default"},
-        "spec": {
-            "protocolType": "http1",
-            "scaleTargetRef": {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "name": "demo-00001-deployment",
-            },
-        },
     }

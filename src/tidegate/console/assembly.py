@@ -42,7 +42,13 @@ class Console:
         pages = Pages(
             guard=guard,
             catalog=self._catalog,
-            presenter=Presenter(self._catalog, observability.store, usages, context.clock),
+            presenter=Presenter(
+                self._catalog,
+                store=observability.store,
+                cold_starts=observability.cold_starts,
+                usages=usages,
+                clock=context.clock,
+            ),
             observability=observability,
             logs=logs,
             pulse=self._pulse,

@@ -14,6 +14,7 @@ from tidegate.console.views import (
     Numbers,
     PodRow,
     ServiceRow,
+    StartRow,
     TrafficRow,
     condition_rows,
     event_row,
@@ -21,10 +22,12 @@ from tidegate.console.views import (
     pod_row,
     safe_url,
     service_row,
+    start_row,
     traffic_row,
 )
 from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Key, Object, key_of, name_of, namespace_of, status_of
+from tidegate.observability.cold_starts import ColdStarts
 from tidegate.observability.slots import ZERO, Gauges
 from tidegate.observability.store import Store
 
@@ -68,6 +71,7 @@ class Detail:
     bill: Bill
     traffic: list[TrafficRow]
     pods: list[PodRow]
+    starts: list[StartRow]
     ended: list[Usage]
     ended_bill: Bill
     conditions: list[ConditionRow]
@@ -77,9 +81,18 @@ class Detail:
 class Presenter:
     """Reads; see the attributes of what it returns."""
 
-    def __init__(self, catalog: Catalog, store: Store, usages: UsageSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        store: Store,
+        cold_starts: ColdStarts,
+        usages: UsageSource,
+        clock: Clock,
+    ) -> None:
         self._catalog = catalog
         self._store = store
+        self._cold_starts = cold_starts
         self._usages = usages
         self._clock = clock
 
@@ -142,6 +155,11 @@ class Presenter:
                 for revision in revisions
             ],
             pods=[pod_row(pod, metered.get(key_of(pod)), now=now) for pod in pods],
+            starts=[
+                start_row(name_of(revision), start, now=now)
+                for revision in revisions
+                if (start := self._cold_starts.last(key_of(revision))) is not None
+            ],
             ended=ended[:_MOST_ENDED],
             ended_bill=bills(ended, owners).get(key, Bill()),
             conditions=condition_rows(service, now=now),

@@ -22,6 +22,7 @@ from tidegate.kube.objects import (
     name_of,
     status_of,
 )
+from tidegate.observability.cold_starts import ColdStart
 from tidegate.observability.slots import Gauges
 from tidegate.observability.store import Point
 
@@ -93,6 +94,32 @@ class PodRow:
     restarts: int
     seconds: float | None
     cost: float | None
+    age: float
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One step of a start from zero.
+
+    Attributes:
+        milliseconds: how long it took.
+        offset, width: where it lies within the whole, in percent of it.
+    """
+
+    name: str
+    milliseconds: float
+    offset: float
+    width: float
+
+
+@dataclass(frozen=True)
+class StartRow:
+    """The last start of a revision from zero that a request waited for."""
+
+    revision: str
+    pod: str
+    milliseconds: float
+    phases: tuple[Phase, ...]
     age: float
 
 
@@ -192,6 +219,24 @@ def pod_row(pod: Object, usage: Usage | None, *, now: float) -> PodRow:
         seconds=usage.seconds if usage else None,
         cost=usage.cost if usage else None,
         age=_age(pod["metadata"].get("creationTimestamp"), now) or 0.0,
+    )
+
+
+def start_row(revision: str, start: ColdStart, *, now: float) -> StartRow:
+    """A start from zero, cut into its phases; those that took no time are left out."""
+    phases: list[Phase] = []
+    offset = 0.0
+    for name, seconds in start.phases.items():
+        width = 100 * seconds / start.seconds if start.seconds else 0.0
+        if seconds > 0:
+            phases.append(Phase(name, 1000 * seconds, offset, width))
+        offset += width
+    return StartRow(
+        revision=revision,
+        pod=start.pod,
+        milliseconds=1000 * start.seconds,
+        phases=tuple(phases),
+        age=max(now - start.since - start.seconds, 0.0),
     )
 
 
