@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tidegate.cli import preflight
+from tidegate.cli.main import app
 from tidegate.cli.settings import Settings, default_data_dir, load, save
+from tidegate.cli.up import background_arguments
 from tidegate.kube.errors import UserError
 
 
@@ -58,7 +61,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
 
 
 def test_settings_are_found_again(tmp_path: Path) -> None:
-    settings = Settings(tmp_path, "127.0.0.2", 1, 2, 3, (tmp_path / "images",), https_port=4)
+    settings = Settings(tmp_path, "127.0.0.2", 1, 2, 3, (tmp_path / "images",), 4, max_revisions=5)
     for each in (settings, replace(settings, tls_certificate=tmp_path / "c", tls_key=tmp_path)):
         save(each)
         assert load(tmp_path) == each
@@ -80,3 +83,17 @@ def test_the_home_directory_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> No
     assert default_data_dir() == Path("/somewhere/else")
     monkeypatch.delenv("TIDEGATE_HOME")
     assert default_data_dir() == Path.home() / ".tidegate"
+
+
+def test_the_gateway_is_made_for_as_many_revisions_as_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Settings] = []
+    monkeypatch.setattr("tidegate.cli.up.run_in_foreground", started.append)
+    arguments = ["up", f"--data-dir={tmp_path}", "--max-revisions", "5000"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert started[0].max_revisions == 5000
+    assert "--max-revisions=5000" in background_arguments(started[0])
+    refused = CliRunner().invoke(app, [*arguments[:-1], "3"])
+    assert refused.exit_code == 2
+    assert "--max-revisions" in refused.output

@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-from tidegate.cli.settings import Settings, default_data_dir, shipped_images
+from tidegate.cli.settings import (
+    DEFAULT_MAX_REVISIONS,
+    Settings,
+    default_data_dir,
+    shipped_images,
+)
 from tidegate.cli.terminal import out, user_errors
 from tidegate.kube.errors import UserError
 
@@ -89,6 +94,15 @@ def up(
             help="Directory of images known from the start, beside the shipped ones; repeatable."
         ),
     ] = None,
+    max_revisions: Annotated[
+        int,
+        typer.Option(
+            help="Revisions with a containerConcurrency that can have traffic or pods at once, as"
+            " many without one, and as many pods of those with one. A thousand take 38 MB.",
+            min=16,
+            max=16_384,
+        ),
+    ] = DEFAULT_MAX_REVISIONS,
 ) -> None:
     """Start the platform on this machine.
 
@@ -97,6 +111,7 @@ def up(
       tidegate up --data-dir /tmp/second --api-port 7443 --gateway-port 9080 \\
           --console-port 9081 --https-port 9443
       tidegate up --tls-cert fullchain.pem --tls-key privkey.pem
+      tidegate up -d --max-revisions 5000
     """
     from tidegate.cli import up as command
 
@@ -112,6 +127,7 @@ def up(
         tls_certificate=tls_cert and tls_cert.expanduser().absolute(),
         tls_key=tls_key and tls_key.expanduser().absolute(),
         image_dirs=(*(path.absolute() for path in images or ()), *shipped_images()),
+        max_revisions=max_revisions,
     )
     if detach:
         command.run_in_background(settings)

@@ -245,7 +245,13 @@ def _gateway(context: Context, settings: Settings) -> Gateway:
     return gateway.build(
         context,
         GatewaySettings(
-            settings.data_dir, bind=settings.bind, port=settings.gateway_port, tls=_tls(settings)
+            settings.data_dir,
+            bind=settings.bind,
+            port=settings.gateway_port,
+            limited_slots=settings.max_revisions,
+            unlimited_slots=settings.max_revisions,
+            stages=settings.max_revisions,
+            tls=_tls(settings),
         ),
     )
 

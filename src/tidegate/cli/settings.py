@@ -11,6 +11,8 @@ import orjson
 
 from tidegate.kube.errors import UserError
 
+DEFAULT_MAX_REVISIONS = 1024
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -24,6 +26,8 @@ class Settings:
         tls_certificate, tls_key: PEM files shown over HTTPS to clients of every host that has no
             certificate of its own; without them the platform's own authority signs some.
         image_dirs: directories whose subdirectories are images known from the start.
+        max_revisions: revisions with a containerConcurrency that can have traffic or pods at once,
+            as many without one, and as many pods of those with one.
     """
 
     data_dir: Path
@@ -35,6 +39,7 @@ class Settings:
     https_port: int = 8443
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    max_revisions: int = DEFAULT_MAX_REVISIONS
 
     @property
     def kubeconfig(self) -> Path:
@@ -112,6 +117,7 @@ def load(data_dir: Path) -> Settings:
         tls_certificate=_path(record.get("tls_certificate")),
         tls_key=_path(record.get("tls_key")),
         image_dirs=tuple(Path(path) for path in record["image_dirs"]),
+        max_revisions=record.get("max_revisions", DEFAULT_MAX_REVISIONS),
     )
 
 

@@ -34,7 +34,7 @@ def run_in_background(settings: Settings) -> None:
     started = time.monotonic()
     with settings.log_file.open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "tidegate.cli.main", "up", *_arguments(settings)],
+            [sys.executable, "-m", "tidegate.cli.main", "up", *background_arguments(settings)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -98,7 +98,8 @@ def _configure_logging(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def _arguments(settings: Settings) -> list[str]:
+def background_arguments(settings: Settings) -> list[str]:
+    """What `tidegate up` is given again, in a process of its own."""
     arguments = [
         f"--data-dir={settings.data_dir}",
         f"--bind={settings.bind}",
@@ -106,6 +107,7 @@ def _arguments(settings: Settings) -> list[str]:
         f"--gateway-port={settings.gateway_port}",
         f"--console-port={settings.console_port}",
         f"--https-port={settings.https_port}",
+        f"--max-revisions={settings.max_revisions}",
     ]
     if settings.tls_certificate and settings.tls_key:
         arguments += [f"--tls-cert={settings.tls_certificate}", f"--tls-key={settings.tls_key}"]

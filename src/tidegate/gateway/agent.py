@@ -328,7 +328,7 @@ class Agent:
         if unplaced:
             logger.error(
                 "gateway: no stage is left for pods %s: as many pods of revisions with a "
-                "containerConcurrency run as the gateway has been set up for",
+                "containerConcurrency run as the gateway has been set up for (--max-revisions)",
                 ", ".join(unplaced),
             )
             self._starved.add(key)

@@ -58,7 +58,7 @@ class Slots:
             kind = "with" if is_limited else "without"
             raise PoolExhaustedError(
                 f"the gateway has no slot left for revision {revision}: all of its slots for "
-                f"revisions {kind} a containerConcurrency are taken"
+                f"revisions {kind} a containerConcurrency are taken (--max-revisions)"
             )
         return self._bind(pool.popleft(), revision)
 

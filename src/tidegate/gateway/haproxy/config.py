@@ -103,8 +103,8 @@ def limits(settings: GatewaySettings, *, open_files: int | None = None) -> Limit
     if clients < _FEWEST_CLIENTS:
         raise UserError(
             f"the limit of open files is {open_files}, and the gateway needs at least "
-            f"{spare + 2 * _STAGES * _FEWEST_CLIENTS}: raise it (ulimit -Hn) or make the pools "
-            "of the gateway smaller"
+            f"{spare + 2 * _STAGES * _FEWEST_CLIENTS}: raise it (ulimit -Hn) or let the gateway "
+            "hold fewer revisions (--max-revisions)"
         )
     return Limits(clients=clients, connections=clients * _STAGES, threads=threads)
 
