@@ -138,6 +138,27 @@ def test_a_command_ends_with_its_container(platform: Platform) -> None:
     assert gone(pid)
 
 
+def test_daemons_end_with_their_pod(platform: Platform) -> None:
+    noted = "echo $! > $HOME/{0}.new; mv $HOME/{0}.new $HOME/{0}"
+    daemon = f"(setsid sh -c 'sleep 301 & {noted}; wait' >/dev/null 2>&1 &)"
+    own = f"{daemon.format('own')}; exec python3 -u counter.py"
+    pod = json.loads(json.dumps({**POD, "metadata": {"name": "with-daemons"}}))
+    pod["spec"]["containers"][0]["command"] = ["sh", "-c", own]
+    platform.apply(json.dumps(pod))
+    platform.kubectl("wait", "--for=condition=Ready", "pod/with-daemons", "--timeout=30s")
+    script = (
+        f"{daemon.format('other')}; while [ ! -e $HOME/own -o ! -e $HOME/other ]; do sleep 0.01;"
+        " done; cat $HOME/own $HOME/other"
+    )
+    done = platform.kubectl("exec", "with-daemons", "--", "sh", "-c", script)
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) == 2
+    for pid in pids:
+        os.kill(pid, 0)
+    platform.kubectl("delete", "pod", "with-daemons")
+    assert all(gone(pid) for pid in pids)
+
+
 def test_a_terminal(platform: Platform, box: str) -> None:
     terminal, side = pty.openpty()
     try:

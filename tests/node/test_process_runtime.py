@@ -147,6 +147,58 @@ async def test_a_signal_reaches_the_whole_group_and_shows_in_the_exit(
             await asyncio.sleep(0.01)
 
 
+# Twice forked and in a session of its own, as daemons do.
+DAEMON = "setsid sh -c 'sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait' &"
+
+
+async def daemon_of(path: Path) -> int:
+    async with asyncio.timeout(10):
+        while not path.exists():
+            await asyncio.sleep(0.01)
+    return int(path.read_text())
+
+
+async def gone(pid: int) -> None:
+    async with asyncio.timeout(10):
+        while _is_alive(pid):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_daemon_is_its_containers_child_and_ends_with_it(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path)
+    script = f"({DAEMON.format(tmp_path / 'pid')}) ; sleep 1000"
+    container = await runtime.start(launch(tmp_path, image, "sh", "-c", script))
+    pid = await daemon_of(tmp_path / "pid")
+    status = Path(f"/proc/{pid}/status").read_text()
+    parent = int(status.partition("PPid:\t")[2].split()[0])
+    assert f"PPid:\t{container.process.pid}\n" in Path(f"/proc/{parent}/status").read_text()
+    container.signal(signal.SIGTERM)
+    await container.wait()
+    await gone(pid)
+
+
+async def test_a_daemon_of_a_container_whose_template_died_ends_with_it(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = await pull(tmp_path)
+    script = f"({DAEMON.format(tmp_path / 'pid')}) ; sleep 1000"
+    asked = Isolation(mounts=(Mount(tmp_path, "/tidegate-x"),))
+    wanted = dataclasses.replace(launch(tmp_path, image, "sh", "-c", script), isolation=asked)
+    container = await runtime.start(wanted)
+    pid = await daemon_of(tmp_path / "pid")
+    [warm] = runtime._warm.values()
+    os.kill(warm.pid, signal.SIGKILL)
+    await warm.wait_lost()
+    async with asyncio.timeout(10):
+        while not runtime._warm or next(iter(runtime._warm.values())) is warm:
+            await asyncio.sleep(0.01)
+    container.signal(signal.SIGKILL)
+    await container.wait()
+    await gone(pid)
+
+
 def _is_alive(pid: int) -> bool:
     """Whether the process still has a program; one that waits to be reaped has none."""
     try:

@@ -35,6 +35,9 @@ def main(joining: dict[str, Any], argv: list[str]) -> None:
     except OSError as error:
         sys.stderr.write(f"cannot join the container: {error}\n")
         sys.exit(126)
+    # The ends of its streams in the control plane's numbering come along; a daemon that the
+    # command leaves would keep them open, and its client waiting.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.umask(0o022)
     # After the change of user, which would undo it.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

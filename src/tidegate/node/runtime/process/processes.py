@@ -9,8 +9,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+# The kernel ends killed processes soon, but for one that waits for a device.
+_ROUNDS = 100
+_ROUND_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,54 @@ class ProcessName:
         finally:
             loop.remove_reader(handle)
             os.close(handle)
+
+
+class View:
+    """The processes that see the same mounts as one of them: those of a container and what has
+    joined it, wherever they are in the tree.
+
+    The view is held, so that its number is no other's; `end` must be called once.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    @classmethod
+    def of(cls, pid: int) -> View | None:
+        """That of a process; None when it has ended or sees what we see."""
+        try:
+            handle = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        if os.path.samestat(os.fstat(handle), os.stat("/proc/self/ns/mnt")):  # noqa: PTH116
+            os.close(handle)
+            return None
+        return cls(handle)
+
+    def end(self) -> None:
+        """End all of them; blocks."""
+        status = os.fstat(self._handle)
+        # Again, for what one of them has forked meanwhile.
+        for _ in range(_ROUNDS):
+            pids = [pid for pid in _pids() if _sees(pid, status)]
+            if not pids:
+                break
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(_ROUND_SECONDS)
+        os.close(self._handle)
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+
+
+def _sees(pid: int, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/ns/mnt"), status)  # noqa: PTH116
+    except OSError:
+        return False
 
 
 def process_name(pid: int) -> ProcessName:

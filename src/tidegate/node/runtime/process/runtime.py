@@ -29,7 +29,7 @@ from tidegate.node.runtime.contract import Exit, Launch
 from tidegate.node.runtime.process import sandbox
 from tidegate.node.runtime.process.exec import EXEC_CHILD, run_command
 from tidegate.node.runtime.process.isolating import isolation_request, not_enforced
-from tidegate.node.runtime.process.processes import ProcessName
+from tidegate.node.runtime.process.processes import ProcessName, View
 from tidegate.node.runtime.process.warm import (
     TemplateLostError,
     Templates,
@@ -66,6 +66,7 @@ class ProcessContainer:
         self._cpu_group = str(record.get("cpuGroup") or "")
         self.container_id = f"process://{self.process.pid}-{self.process.start_time}"
         self._exit: Exit | None = None
+        self._view: View | None = None
 
     @property
     def is_running(self) -> bool:
@@ -77,9 +78,18 @@ class ProcessContainer:
             await self.process.wait_dead()
             found = await self._read_exit()
             self.process.kill_rest()
+            view, self._view = self._view, None
+            if view is not None:
+                await asyncio.to_thread(view.end)
             sandbox.remove_group(self._cpu_group)
             self._exit = self._exit or found
         return self._exit
+
+    def end_with_view(self) -> None:
+        """Let all that see its files end with it: it has, or may have, processes that its template
+        will not find."""
+        if self._view is None and self.is_running:
+            self._view = View.of(self.process.pid)
 
     def command_prefix(self, working_dir: Path) -> tuple[str, ...]:
         """The program that joins the container and becomes the command."""
@@ -217,6 +227,7 @@ class ProcessRuntime:
         container = self._running.get(invocation.directory)
         if container is None or not container.is_running:
             raise BadRequest("the container does not run")
+        container.end_with_view()
         prefix = container.command_prefix(invocation.working_dir)
         return run_command(invocation, container.process, prefix)
 
@@ -331,6 +342,7 @@ class ProcessRuntime:
         """Have the template read on where a dead one stopped; a living one refuses no harm."""
         for container in list(self._running.values()):
             if container.template == warm.name and container.process.is_alive():
+                container.end_with_view()
                 with contextlib.suppress(TidegateError):
                     await warm.request("attach", container.reattachment())
 

@@ -7,6 +7,8 @@ of its own, so that it and its containers outlive the control plane. It
 - forks a container on request: Python programs run in the fork, others are exec'ed;
 - copies what containers write to their log files;
 - reaps containers and leaves their exit status in their directories;
+- ends what a container leaves behind: orphans are children of the container's first process, as in
+  a container, and come to this one only when that has ended;
 - kills containers that use more memory than they may.
 
 What makes a process a container (its files, its user, its limits) is the package `sandbox` beside
@@ -101,10 +103,14 @@ class Template:
         self._connections: set[Connection] = set()
         self._containers: dict[int, str] = {}
         self._pumps: dict[str, list[container_logs.Pump]] = {}
+        self._helpers: frozenset[int] = frozenset()
         self._retired = False
         self._quiet_since = time.monotonic()
 
     def serve(self) -> None:
+        sandbox.adopt_orphans()
+        # What the modules have started while they were imported is no container's.
+        self._helpers = frozenset(sandbox.children(os.getpid()))
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write)
         signal.signal(signal.SIGCHLD, _wake_up)
@@ -272,12 +278,20 @@ class Template:
             except ChildProcessError:
                 return
             if found is None:
-                return
+                break
             pid = found.si_pid
             with contextlib.suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
             self._ended(pid, os.waitstatus_to_exitcode(status))
+        self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        # The children of each come here in turn, when it has ended.
+        for pid in sandbox.children(os.getpid()):
+            if pid not in self._containers and pid not in self._helpers:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _ended(self, pid: int, code: int) -> None:
         directory = self._containers.pop(pid, None)
@@ -307,6 +321,7 @@ class Template:
         # only when collected would close a descriptor of the container's instead.
         signal.set_wakeup_fd(-1)
         os.setsid()
+        sandbox.adopt_orphans()
         for connection in self._connections:
             connection.link.close()
         self._selector.close()

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from .cpu import fill_group, make_group, remove_group
 from .entering import FULL, PARTIAL, abilities, enter, join
-from .memory import MemoryWatch
+from .memory import MemoryWatch, children
+from .syscalls import adopt_orphans
 
 __all__ = [
     "FULL",
     "PARTIAL",
     "MemoryWatch",
     "abilities",
+    "adopt_orphans",
+    "children",
     "enter",
     "fill_group",
     "join",

@@ -60,14 +60,18 @@ def processes(pid: int) -> list[int]:
     """A process and all that descend from it."""
     found = [pid]
     for parent in found:
-        try:
-            tasks = os.listdir(f"/proc/{parent}/task")
-        except OSError:
-            continue
-        for task in tasks:
-            text = _read(f"/proc/{parent}/task/{task}/children")
-            found.extend(int(child) for child in text.split())
+        found.extend(children(parent))
     return found
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process, those that have ended but not been waited for among them."""
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    texts = [_read(f"/proc/{pid}/task/{task}/children") for task in tasks]
+    return [int(child) for text in texts for child in text.split()]
 
 
 def own_bytes(pid: int) -> int:
