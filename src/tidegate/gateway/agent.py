@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tidegate.apis.networking import INGRESSES as KINGRESSES
 from tidegate.apis.serving import REVISIONS
@@ -18,11 +18,11 @@ from tidegate.gateway.compiled import Compiled, compile_ingress
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import Sampler
 from tidegate.gateway.haproxy.socket import AdminError
-from tidegate.gateway.model import Affinity, PodServer, Revision
-from tidegate.gateway.orphans import at_work
+from tidegate.gateway.model import Affinity, PodServer
 from tidegate.gateway.route_table import RouteTable
 from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.slots import PoolExhaustedError
+from tidegate.gateway.unfinished import Unfinished
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import InternalFault, UserError
 from tidegate.kube.informer import Informer
@@ -44,8 +44,6 @@ _RESTART_PAUSE = 0.2
 _REAP_PAUSE = 0.05
 _LONGEST_REAP_PAUSE = 1.0
 _RETRY_PAUSE = 0.1
-_ORPHAN_PAUSE = 0.02
-_LONGEST_ORPHAN_PAUSE = 0.2
 _PREDECESSOR_PAUSE = 0.2
 _RENEW_PAUSE = 3600.0
 _SLICES_BY_REVISION = "gateway-revision"
@@ -58,14 +56,6 @@ class Outcome:
 
     generation: int
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class _Orphans:
-    """A revision's pods at work for the last HAProxy, with their ports; until when they may be."""
-
-    until: float
-    pods: dict[str, int]
 
 
 class Agent:
@@ -115,8 +105,13 @@ class Agent:
         self._starved: set[Key] = set()
         # Without a route, and with a slot that is not empty yet.
         self._unused: set[Key] = set()
-        self._orphaned: dict[Key, _Orphans] = {}
-        self._orphans_found = asyncio.Event()
+        self._unfinished = Unfinished(
+            plane,
+            context.clock,
+            self._turn,
+            servers=self._servers,
+            mark=lambda key: self._mark(revision=key),
+        )
         self._on_outcome: list[OutcomeHandler] = []
         self._follow_informers()
         if plane.certificates.is_on:
@@ -201,7 +196,7 @@ class Agent:
                 group.create_task(self._supervise())
                 group.create_task(self._synchronize())
                 group.create_task(self._delete_idle())
-                group.create_task(self._follow_orphans())
+                group.create_task(self._unfinished.run())
                 group.create_task(self._follow_predecessor())
                 group.create_task(self._renew_certificates())
         finally:
@@ -219,7 +214,7 @@ class Agent:
         while True:
             try:
                 await self._plane.restart()
-                self._orphaned.clear()
+                self._unfinished.clear()
             except (UserError, InternalFault) as error:
                 logger.error("gateway: %s", error)
                 await self._clock.sleep(_RESTART_PAUSE)
@@ -309,7 +304,7 @@ class Agent:
 
     def _dismiss(self, key: Key) -> None:
         """Answer what waits for a revision that is gone; what its pods work on goes on."""
-        self._orphaned.pop(key, None)
+        self._unfinished.forget(key)
         self._plane.clear(key)
         self._plane.close(key)
 
@@ -324,7 +319,9 @@ class Agent:
             logger.error("gateway: %s", error)
             self._starved.add(key)
             return
-        unplaced = self._plane.set_servers(revision, self._spare(revision, self._servers(key)))
+        unplaced = self._plane.set_servers(
+            revision, self._unfinished.spare(revision, self._servers(key))
+        )
         if unplaced:
             logger.error(
                 "gateway: no stage is left for pods %s: as many pods of revisions with a "
@@ -340,7 +337,7 @@ class Agent:
         """Empty the slot of a revision that gets no new requests, once it has served the rest."""
         slot = self._plane.slots.of(key)
         if slot is None:
-            self._orphaned.pop(key, None)
+            self._unfinished.forget(key)
             return
         self._unused.add(key)
         obj = self._revision(key)
@@ -375,55 +372,6 @@ class Agent:
     def _servers(self, key: Key) -> dict[str, PodServer]:
         pieces = self._slices.by_index(_SLICES_BY_REVISION, str(key))
         return reading.servers_of(pieces, lambda name: self._pods.get(name, key.namespace))
-
-    def _spare(self, revision: Revision, servers: dict[str, PodServer]) -> dict[str, PodServer]:
-        """Keep new requests from pods that still work for the last HAProxy."""
-        key = revision.key
-        busy = self._busy(key, servers) if revision.is_limited else {}
-        if not busy:
-            self._orphaned.pop(key, None)
-            return servers
-        known = self._orphaned.get(key)
-        until = self._clock.monotonic() + revision.timeout_ms / 1000
-        if known is None:
-            logger.info("gateway: %s finish what the last HAProxy gave them", ", ".join(busy))
-        else:
-            until = known.until
-        self._orphaned[key] = _Orphans(until, busy)
-        self._orphans_found.set()
-        return {
-            name: replace(server, in_rotation=server.in_rotation and name not in busy)
-            for name, server in servers.items()
-        }
-
-    def _busy(self, key: Key, servers: dict[str, PodServer]) -> dict[str, int]:
-        busy = at_work(servers.values(), self._plane.orphaned)
-        if self._plane.before is not None:
-            names = self._plane.before.busy(key)
-            busy |= {name: servers[name].port for name in names if name in servers}
-        return busy
-
-    async def _follow_orphans(self) -> None:
-        """Let pods back into rotation as they end what the last HAProxy gave them."""
-        pause = _ORPHAN_PAUSE
-        while True:
-            await self._orphans_found.wait()
-            await self._clock.sleep(pause)
-            now = self._clock.monotonic()
-            waiting = list(self._orphaned.items())
-            late = [known for _, known in waiting if known.until < now]
-            excused = frozenset(port for known in late for port in known.pods.values())
-            async with self._turn:
-                await self._plane.look_for_orphans(excused)
-            changed = [
-                key for key, known in waiting if self._busy(key, self._servers(key)) != known.pods
-            ]
-            pause = _ORPHAN_PAUSE if changed else min(2 * pause, _LONGEST_ORPHAN_PAUSE)
-            for key in changed:
-                self._mark(revision=key)
-            if not self._orphaned:
-                self._orphans_found.clear()
-                pause = _ORPHAN_PAUSE
 
     async def _renew_certificates(self) -> None:
         while self._plane.certificates.is_on:
