@@ -45,6 +45,11 @@ class Admission:
         self._structure.check(spec, obj, context)
         return obj
 
+    def _decode_applied(self, context: RequestContext, spec: KindSpec, config: Object) -> Object:
+        set_type(spec, config)
+        self._structure.check_applied(spec, config, context)
+        return config
+
     def create(
         self, context: RequestContext, spec: KindSpec, obj: Object, namespace: str | None
     ) -> Object:
@@ -120,7 +125,7 @@ class Admission:
         manager = Manager(context.field_manager, "Apply", spec.resource.api_version, subresource)
         result, managed = server_side_apply(
             live,
-            self.decode(context, spec, config),
+            self._decode_applied(context, spec, config),
             self._places(spec),
             manager,
             force=context.force,

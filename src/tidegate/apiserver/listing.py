@@ -2,7 +2,7 @@
 
 Stored objects never change, so the later pages of a list are served from the references that the
 first one took: consistent, at the price of a list of pointers. Those are kept for a bounded time
-and number; after that the continue token answers 410 and the client lists anew.
+and number; after that the continue token answers 410, with another for the rest as it is then.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -27,6 +28,13 @@ from tidegate.kube.errors import BadRequest, Gone
 
 _MAX_SNAPSHOTS = 64
 _SNAPSHOT_SECONDS = 300.0
+_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start"
+    " a new list without the continue parameter, or use the continue token in this response to"
+    " retrieve the remainder of the results. Continuing with the provided token results in an"
+    " inconsistent list - objects that were created, modified, or deleted between the time the"
+    " first chunk was returned and now may show up in the list."
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,18 @@ class _Snapshot:
     items: list[Stored]
     version: int
     expires: float
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a continue token says: the position in a kept list, and the last object before it.
+
+    Without a list it stands for all that is there now behind that object.
+    """
+
+    snapshot: str
+    start: int
+    after: tuple[str, str]
 
 
 class Lister:
@@ -49,44 +69,58 @@ class Lister:
         """One page. Raises BadRequest, Gone, Timeout."""
         if options.limit < 0:
             raise BadRequest("limit: must not be negative")
-        if options.continue_token:
-            return self._next_page(spec, options)
-        self._check_version(options)
         wanted = selection(spec, namespace, options.label_selector, options.field_selector)
+        if options.continue_token:
+            return self._next_page(spec, wanted, options)
+        past = self._at(spec, wanted, options)
+        if past is not None:
+            return past
         items = self._items(spec, wanted)
-        return self._page(spec.bucket, items, self._store.version, 0, options.limit, "")
+        return self._page(spec.bucket, items, self._store.version, 0, options)
 
     def _items(self, spec: KindSpec, wanted: Selection) -> list[Stored]:
-        items = self._store.items(spec.bucket, wanted.namespace)
-        matches = wanted.matches
-        if matches is not None:
-            items = [stored for stored in items if matches(stored)]
-        if spec.converts:
-            items = [served(spec, stored) for stored in items]
-        items.sort(key=lambda stored: stored.sort_key)
-        return items
+        return _selected(spec, wanted, self._store.items(spec.bucket, wanted.namespace))
 
     def _page(
-        self, bucket: str, items: list[Stored], version: int, start: int, limit: int, snapshot: str
+        self,
+        bucket: str,
+        items: list[Stored],
+        version: int,
+        start: int,
+        options: ListOptions,
+        snapshot: str = "",
     ) -> Listing:
-        stop = start + limit
-        if limit == 0 or stop >= len(items):
+        stop = start + options.limit
+        if options.limit == 0 or stop >= len(items):
             return Listing(items[start:] if start else items, version)
         if not snapshot:
             snapshot = self._keep(_Snapshot(bucket, items, version, self._expiry()))
-        token = _encode(snapshot, stop)
-        return Listing(items[start:stop], version, token, len(items) - stop)
+        token = _encode(_Place(snapshot, stop, items[stop - 1].sort_key))
+        # Kubernetes does not count what it would have to look at first.
+        selected = bool(options.label_selector or options.field_selector)
+        return Listing(items[start:stop], version, token, None if selected else len(items) - stop)
 
-    def _next_page(self, spec: KindSpec, options: ListOptions) -> Listing:
-        name, start = _decode(options.continue_token)
-        snapshot = self._snapshots.get(name)
+    def _next_page(self, spec: KindSpec, wanted: Selection, options: ListOptions) -> Listing:
+        if options.resource_version not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        place = _decode(options.continue_token)
+        if not place.snapshot:
+            return self._rest(spec, wanted, place, options)
+        snapshot = self._snapshots.get(place.snapshot)
         now = self._clock.monotonic()
         if snapshot is None or snapshot.expires < now or snapshot.bucket != spec.bucket:
-            raise Gone(
-                "The provided continue parameter is too old to display a consistent list result."
-                " You must start a new list without the continue parameter."
-            )
-        return self._page(spec.bucket, snapshot.items, snapshot.version, start, options.limit, name)
+            raise Gone(_EXPIRED, continue_token=_encode(_Place("", 0, place.after)))
+        return self._page(
+            spec.bucket, snapshot.items, snapshot.version, place.start, options, place.snapshot
+        )
+
+    def _rest(
+        self, spec: KindSpec, wanted: Selection, place: _Place, options: ListOptions
+    ) -> Listing:
+        """What there is now behind the last object of a page whose list has expired."""
+        items = self._items(spec, wanted)
+        start = bisect_right(items, place.after, key=lambda stored: stored.sort_key)
+        return self._page(spec.bucket, items, self._store.version, start, options)
 
     def _keep(self, snapshot: _Snapshot) -> str:
         now = self._clock.monotonic()
@@ -101,28 +135,30 @@ class Lister:
     def _expiry(self) -> float:
         return self._clock.monotonic() + _SNAPSHOT_SECONDS
 
-    def _check_version(self, options: ListOptions) -> None:
-        match, text = options.resource_version_match, options.resource_version
-        if match not in ("", "Exact", "NotOlderThan"):
-            raise BadRequest(
-                f"resourceVersionMatch: Unsupported value: {match!r}: supported values:"
-                ' "Exact", "NotOlderThan"'
-            )
-        if match and not text:
-            raise BadRequest(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless"
-                " resourceVersion is provided"
-            )
-        version, current = parse_version(text), self._store.version
-        if match == "Exact" and version == 0:
-            raise BadRequest(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch Exact is forbidden for"
-                ' resourceVersion "0"'
-            )
+    def _at(self, spec: KindSpec, wanted: Selection, options: ListOptions) -> Listing | None:
+        """The list as of exactly the version asked for; None where any as new as it will do."""
+        match = options.resource_version_match
+        version, current = parse_version(options.resource_version), self._store.version
         if version > current:
             raise version_too_large(version, current)
-        if match == "Exact" and version < current:
+        exact = match == "Exact" or (not match and options.limit > 0 and version > 0)
+        if not exact or version == current:
+            return None
+        past = self._store.items_at(spec.bucket, version, wanted.namespace)
+        if past is None:
             raise Gone(f"The resourceVersion for the provided list is too old: {version}")
+        items = _selected(spec, wanted, past)
+        return self._page(spec.bucket, items, version, 0, options)
+
+
+def _selected(spec: KindSpec, wanted: Selection, items: list[Stored]) -> list[Stored]:
+    matches = wanted.matches
+    if matches is not None:
+        items = [stored for stored in items if matches(stored)]
+    if spec.converts:
+        items = [served(spec, stored) for stored in items]
+    items.sort(key=lambda stored: stored.sort_key)
+    return items
 
 
 def parse_version(text: str) -> int:
@@ -134,14 +170,15 @@ def parse_version(text: str) -> int:
     return int(text)
 
 
-def _encode(snapshot: str, start: int) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([snapshot, start])).decode().rstrip("=")
+def _encode(place: _Place) -> str:
+    parts = [place.snapshot, place.start, *place.after]
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
 
-def _decode(token: str) -> tuple[str, int]:
+def _decode(token: str) -> _Place:
     try:
         padded = token + "=" * (-len(token) % 4)
-        name, start = orjson.loads(base64.urlsafe_b64decode(padded))
-        return str(name), max(int(start), 0)
+        snapshot, start, namespace, name = orjson.loads(base64.urlsafe_b64decode(padded))
+        return _Place(str(snapshot), max(int(start), 0), (str(namespace), str(name)))
     except (ValueError, TypeError, binascii.Error) as error:
         raise BadRequest("continue key is not valid: it was not made by this server") from error

@@ -46,6 +46,8 @@ class RequestContext:
         field_manager: the name under which server-side apply records the fields set.
         force: server-side apply takes fields over from other managers.
         warnings: the pipeline appends; HTTP sends them as `Warning` headers.
+        duplicates: what the body gives more than once, in words; refused or warned of with the
+            unknown fields.
     """
 
     user: User
@@ -54,6 +56,7 @@ class RequestContext:
     field_manager: str = ""
     force: bool = False
     warnings: list[str] = field(default_factory=list[str])
+    duplicates: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)

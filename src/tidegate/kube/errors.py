@@ -160,10 +160,24 @@ class Conflict(ApiError):
 
 
 class Gone(ApiError):
-    """The resourceVersion is older than the event log: list again."""
+    """The resourceVersion is older than the event log: list again.
+
+    Args:
+        continue_token: with which a list in pages can go on nevertheless.
+    """
 
     code = 410
     reason = "Expired"
+
+    def __init__(self, message: str, *, continue_token: str = "", **details: Any) -> None:
+        super().__init__(message, **details)
+        self.continue_token = continue_token
+
+    def status(self) -> dict[str, Any]:
+        status = super().status()
+        if self.continue_token:
+            status["metadata"] = {"continue": self.continue_token}
+        return status
 
 
 class PayloadTooLarge(ApiError):

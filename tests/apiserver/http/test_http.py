@@ -179,7 +179,7 @@ async def test_dry_run_stores_nothing(face: Face) -> None:
     response = await http.post(f"{CONFIG_MAPS}?dryRun=All", json=config_map("a"))
     assert response.status_code == 201
     refused(await http.get(f"{CONFIG_MAPS}/a"), 404, "NotFound")
-    refused(await http.post(f"{CONFIG_MAPS}?dryRun=Maybe", json=config_map("a")), 400, "BadRequest")
+    refused(await http.post(f"{CONFIG_MAPS}?dryRun=Maybe", json=config_map("a")), 422, "Invalid")
 
 
 async def test_unknown_fields_are_refused_or_warned_of(face: Face) -> None:

@@ -13,6 +13,7 @@ from tidegate.apiserver.api import Api
 from tidegate.apiserver.authz.authorizer import RbacAuthorizer
 from tidegate.apiserver.authz.rbac import Action, Rule, describe, rules_of, uncovered
 from tidegate.apiserver.refusals import forbidden
+from tidegate.apiserver.registry.fielderrors import show
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
@@ -120,10 +121,11 @@ class GuardedApi(Api):
         if missing:
             user = context.user
             listed = "\n".join(describe(rule) for rule in missing)
+            groups = show(list(user.groups))
             raise forbidden(
                 spec.resource,
                 name,
-                f'user "{user.name}" (groups={list(user.groups)}) is attempting to grant RBAC '
+                f'user "{user.name}" (groups={groups}) is attempting to grant RBAC '
                 f"permissions not currently held:\n{listed}",
             )
 

@@ -29,14 +29,14 @@ def decode_object(body: bytes, content_type: str, context: RequestContext) -> Ob
     """The object that a create or update sends.
 
     Raises:
-        BadRequest: it cannot be read, or in strict mode a field is given twice.
+        BadRequest: it cannot be read.
         UnsupportedMediaType: neither JSON nor YAML nor protobuf.
     """
     kind = media_type(content_type)
     if kind in _JSON_TYPES:
         value = decode_json(body, context)
     elif kind in _YAML_TYPES:
-        value = decode_yaml(body)
+        value = decode_yaml(body, context)
     elif kind == protobuf.MEDIA_TYPE:
         value = protobuf.decode(body)
     else:
@@ -50,10 +50,10 @@ def decode_object(body: bytes, content_type: str, context: RequestContext) -> Ob
 
 
 def decode_json(body: bytes, context: RequestContext | None = None) -> Any:
-    """A JSON value; fields given twice are refused or warned of as the context says.
+    """A JSON value; fields given twice are noted in the context.
 
     Raises:
-        BadRequest: it is no JSON, or in strict mode a field is given twice.
+        BadRequest: it is no JSON.
     """
     try:
         value = orjson.loads(body)
@@ -61,12 +61,12 @@ def decode_json(body: bytes, context: RequestContext | None = None) -> Any:
         raise BadRequest(f"the body of the request is no valid JSON: {error}") from error
     checked = context is not None and context.field_validation is not FieldValidation.IGNORE
     if context is not None and checked and not _comes_out_the_same(value, body):
-        _report_duplicates(_duplicates(body), context)
+        context.duplicates.extend(f'duplicate field "{path}"' for path in _duplicates(body))
     return value
 
 
-def decode_yaml(body: bytes) -> Any:
-    """A YAML document, as the JSON value it stands for.
+def decode_yaml(body: bytes, context: RequestContext | None = None) -> Any:
+    """A YAML document, as the JSON value it stands for; keys given twice are noted in the context.
 
     Raises:
         BadRequest: it is no single YAML document, or stands for too much.
@@ -74,9 +74,17 @@ def decode_yaml(body: bytes) -> Any:
     import yaml
 
     try:
-        value = yaml.load(body, Loader=_loader())  # noqa: S506 - a safe loader
+        loader = _loader()(body)
+        try:
+            value = loader.get_single_data()
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise BadRequest(f"the body of the request is no valid YAML: {error}") from error
+    if context is not None and context.field_validation is not FieldValidation.IGNORE:
+        context.duplicates.extend(
+            f'line {line}: key "{key}" already set in map' for line, key in sorted(loader.repeated)
+        )
     return _plain(value, [_MAX_YAML_VALUES])
 
 
@@ -85,12 +93,31 @@ def _loader() -> Any:
     import yaml
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    # A timestamp is a string in JSON.
-    resolvers = {
-        char: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
-        for char, pairs in base.yaml_implicit_resolvers.items()
-    }
-    return type("JsonLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+
+    class JsonLoader(base):
+        """Takes a timestamp for a string, as JSON has it, and notes keys that repeat."""
+
+        yaml_implicit_resolvers = {  # noqa: RUF012 - as the loaders of PyYAML have it
+            char: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+            for char, pairs in base.yaml_implicit_resolvers.items()
+        }
+
+        def __init__(self, stream: bytes) -> None:
+            parent: Any = super()
+            parent.__init__(stream)
+            self.repeated: list[tuple[int, str]] = []
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        self.repeated.append((key.start_mark.line + 1, key.value))
+                    seen.add(key.value)
+            parent: Any = super()
+            return parent.construct_mapping(node, deep)
+
+    return JsonLoader
 
 
 def _plain(value: Any, left: list[int]) -> Any:
@@ -131,7 +158,7 @@ def _comes_out_the_same(value: Any, body: bytes) -> bool:
 def _duplicates(body: bytes) -> list[str]:
     found: list[str] = []
     _collect(_PAIRS.decode(body.decode()), "", found)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _collect(value: Any, path: str, found: list[str]) -> None:
@@ -146,12 +173,3 @@ def _collect(value: Any, path: str, found: list[str]) -> None:
     elif isinstance(value, list):
         for index, item in enumerate(cast("list[Any]", value)):
             _collect(item, f"{path}[{index}]", found)
-
-
-def _report_duplicates(paths: list[str], context: RequestContext) -> None:
-    if not paths:
-        return
-    problems = [f'duplicate field "{path}"' for path in dict.fromkeys(paths)]
-    if context.field_validation is FieldValidation.STRICT:
-        raise BadRequest(f"strict decoding error: {', '.join(problems)}")
-    context.warnings.extend(problems)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tidegate.apiserver.http.optionchecks import (
+    MAX_MANAGER_CHARS,
+    check_list,
+    check_propagation,
+    check_watch,
+    check_write,
+)
 from tidegate.apiserver.options import DeleteOptions, ListOptions, WatchOptions
 from tidegate.apiserver.requests import FieldValidation, RequestContext, User
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object
 
-_MAX_MANAGER_CHARS = 128
-_VALIDATIONS = {validation.value: validation for validation in FieldValidation}
+_READS = ("get", "list", "watch")
 _TRUE = ("1", "t", "true", "True", "TRUE")
 _FALSE = ("", "0", "f", "false", "False", "FALSE")
 
@@ -42,6 +48,8 @@ def request_context(
     warnings: list[str],
     *,
     agent: str,
+    verb: str = "create",
+    apply: bool = False,
     body: Object | None = None,
 ) -> RequestContext:
     """How a request is to be carried out.
@@ -49,29 +57,33 @@ def request_context(
     Args:
         warnings: where the pipeline puts its own.
         agent: the client's `User-Agent`; its first word is the default field manager.
+        verb: says which options may be there.
+        apply: whether a patch is a server-side apply.
         body: the DeleteOptions, which say `dryRun` in their own way.
+
+    Raises:
+        Invalid: an option is malformed or not allowed.
     """
-    validation = query.get("fieldValidation") or FieldValidation.WARN
-    if validation not in _VALIDATIONS:
-        raise BadRequest(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", '
-            '"Strict", "Warn"'
-        )
+    dry_run = _dry_run(query, body)
+    validation = FieldValidation.WARN
+    if verb not in _READS:
+        check_write(query, dry_run, verb=verb, apply=apply)
+        validation = FieldValidation(query.get("fieldValidation") or validation)
     manager = query.get("fieldManager", "")
-    if len(manager) > _MAX_MANAGER_CHARS or not manager.isprintable():
-        raise BadRequest(f"fieldManager: must be at most {_MAX_MANAGER_CHARS} printable characters")
     return RequestContext(
         user=user,
-        dry_run=_dry_run(query, body),
-        field_validation=_VALIDATIONS[validation],
-        field_manager=manager or agent.partition("/")[0][:_MAX_MANAGER_CHARS],
+        dry_run=bool(dry_run),
+        field_validation=validation,
+        field_manager=manager or agent.partition("/")[0][:MAX_MANAGER_CHARS],
         force=flag(query, "force"),
         warnings=warnings,
     )
 
 
 def list_options(query: Mapping[str, str]) -> ListOptions:
-    """For a list or a deletecollection."""
+    """For a list or a deletecollection. Raises BadRequest, Invalid."""
+    check_list(query)
+    number(query, "timeoutSeconds")
     return ListOptions(
         label_selector=query.get("labelSelector", ""),
         field_selector=query.get("fieldSelector", ""),
@@ -83,7 +95,8 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
 
 
 def watch_options(query: Mapping[str, str], *, name: str = "") -> WatchOptions:
-    """For a watch; `name` narrows it to one object."""
+    """For a watch; `name` narrows it to one object. Raises BadRequest, Invalid."""
+    check_watch(query)
     fields = query.get("fieldSelector", "")
     if name:
         fields = f"{fields},metadata.name={name}" if fields else f"metadata.name={name}"
@@ -121,15 +134,14 @@ def delete_options(query: Mapping[str, str], body: Object | None) -> DeleteOptio
 
 
 def _propagation(policy: str, orphan: bool | None) -> str:
+    check_propagation(policy, orphan)
     if policy or orphan is None:
         return policy
     return "Orphan" if orphan else "Background"
 
 
-def _dry_run(query: Mapping[str, str], body: Object | None) -> bool:
+def _dry_run(query: Mapping[str, str], body: Object | None) -> list[str]:
     values: list[str] = list((body or {}).get("dryRun") or [])
     if query.get("dryRun"):
         values.append(query["dryRun"])
-    if any(value != "All" for value in values):
-        raise BadRequest(f'dryRun: Unsupported value: {values}: supported values: "All"')
-    return bool(values)
+    return values

@@ -24,16 +24,16 @@ from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.subresources import Subresource
 from tidegate.apiserver.http.views import view_for
 from tidegate.apiserver.http.watches import Watches
+from tidegate.apiserver.listing import parse_version
 from tidegate.apiserver.options import Deletion, Listing
+from tidegate.apiserver.refusals import version_too_large
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext, User
 from tidegate.apiserver.storage.stored import Stored
 from tidegate.kube.client import PatchType
 from tidegate.kube.errors import (
     BadRequest,
-    Cause,
     Gone,
-    Invalid,
     MethodNotAllowed,
     NotFound,
     UnsupportedMediaType,
@@ -58,10 +58,17 @@ class Call:
     def namespace(self) -> str | None:
         return self.target.namespace or None
 
-    def context(self, body: Object | None = None) -> RequestContext:
+    def context(self, body: Object | None = None, *, apply: bool = False) -> RequestContext:
         exchange = self.exchange
-        agent = exchange.headers.get("user-agent", "")
-        return request_context(self.user, exchange.query, exchange.warnings, agent=agent, body=body)
+        return request_context(
+            self.user,
+            exchange.query,
+            exchange.warnings,
+            agent=exchange.headers.get("user-agent", ""),
+            verb=self.verb,
+            apply=apply,
+            body=body,
+        )
 
 
 class ResourceHandler:
@@ -128,6 +135,12 @@ class ResourceHandler:
 
     async def _get(self, call: Call) -> None:
         target = call.target
+        asked, current = (
+            parse_version(call.exchange.query.get("resourceVersion", "")),
+            (self._api.store.version),
+        )
+        if asked > current:
+            raise version_too_large(asked, current)
         stored = await self._api.get(
             call.context(),
             call.spec,
@@ -150,8 +163,6 @@ class ResourceHandler:
     async def _watch(self, call: Call) -> None:
         exchange = call.exchange
         options = watch_options(exchange.query, name=call.target.name)
-        if options.send_initial_events is not None:
-            _check_initial_events(exchange)
         view = view_for(exchange, call.spec, self._api.clock)
         self._streams.check_room()
         try:
@@ -168,6 +179,8 @@ class ResourceHandler:
         context = call.context()
         target, exchange = call.target, call.exchange
         content_type = exchange.headers.get("content-type", "")
+        # Before anything is made: who cannot take the answer must not find the object later.
+        view_for(exchange, call.spec, self._api.clock)
         obj = decode_object(await exchange.body(), content_type, context)
         stored = await self._api.create(
             context,
@@ -195,13 +208,12 @@ class ResourceHandler:
         await self._answer(call, stored)
 
     async def _patch(self, call: Call) -> None:
-        context = call.context()
         target, exchange = call.target, call.exchange
         patch_type = _patch_type(exchange)
-        if patch_type is PatchType.APPLY and not exchange.query.get("fieldManager"):
-            raise BadRequest("fieldManager: Required value: is required for apply patch")
+        apply = patch_type is PatchType.APPLY
+        context = call.context(apply=apply)
         body = await exchange.body()
-        patch = decode_yaml_or_json(body) if patch_type is PatchType.APPLY else decode_json(body)
+        patch = decode_yaml_or_json(body, context) if apply else decode_json(body, context)
         stored, created = await self._api.patch(
             context,
             call.spec,
@@ -245,12 +257,13 @@ class ResourceHandler:
         await call.exchange.reply(view.one(stored), code=code, content_type=view.content_type)
 
 
-def decode_yaml_or_json(body: bytes) -> Any:
+def decode_yaml_or_json(body: bytes, context: RequestContext) -> Any:
     """An apply patch: JSON is YAML, and much quicker to read as what it is."""
     try:
-        return orjson.loads(body)
+        orjson.loads(body)
     except orjson.JSONDecodeError:
-        return decode_yaml(body)
+        return decode_yaml(body, context)
+    return decode_json(body, context)
 
 
 def _patch_type(exchange: Exchange) -> PatchType:
@@ -277,19 +290,6 @@ async def _options_body(exchange: Exchange) -> Object | None:
     if not isinstance(value, dict):
         raise BadRequest("the body of a delete must be DeleteOptions")
     return value  # pyright: ignore[reportUnknownVariableType]
-
-
-def _check_initial_events(exchange: Exchange) -> None:
-    if exchange.query.get("resourceVersionMatch") != "NotOlderThan":
-        message = (
-            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        )
-        raise Invalid(
-            f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {message}',
-            resource="ListOptions",
-            group="meta.k8s.io",
-            causes=(Cause("FieldValueForbidden", message, "resourceVersionMatch"),),
-        )
 
 
 def _success(call: Call, deletion: Deletion) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from tidegate.apiserver.http.accept import MediaType, negotiate
+from tidegate.apiserver.http.accept import JSON, MediaType, NotAcceptable, negotiate
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.options import Listing
 from tidegate.apiserver.registry.spec import KindSpec
@@ -47,6 +47,8 @@ def view_for(exchange: Exchange, spec: KindSpec, clock: Clock) -> View:
         NotAcceptable: none of those is served.
     """
     media = negotiate(exchange.headers.get("accept", ""))
+    if media.transform and spec.create_handler:
+        raise NotAcceptable(f"only the following media types are accepted: {JSON}")
     if media.transform == "Table":
         include = exchange.query.get("includeObject") or "Metadata"
         if include not in _INCLUDES:

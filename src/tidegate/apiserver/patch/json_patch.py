@@ -31,7 +31,10 @@ def json_patch(target: Any, operations: Any) -> Any:
             f"the server rejected our request due to an error in our request: {error}"
         ) from error
     except jsonpatch.JsonPatchTestFailed as error:
-        raise Invalid(f"testing path failed: {error}") from error
+        raise Invalid(
+            "the server rejected our request due to an error in our request: a test of the patch"
+            " failed: the value there is another"
+        ) from error
     except jsonpointer.JsonPointerException as error:
         if not _well_formed(operations):  # pyright: ignore[reportUnknownArgumentType]
             raise BadRequest(f"error decoding patch: {error}") from error

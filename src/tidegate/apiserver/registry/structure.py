@@ -58,21 +58,53 @@ class StructureChecks:
         """Clean `obj` in place.
 
         Raises:
-            BadRequest: a type is wrong (built-in kinds), or a field unknown in strict mode.
+            BadRequest: a type is wrong (built-in kinds), or in strict mode a field is unknown or
+                given twice.
             Invalid: a type is wrong (other kinds).
         """
-        report = Report()
-        self._of(spec)(obj, None, report)
-        if report.wrong:
-            _refuse_types(spec, obj, report)
-        if not report.unknown or context.field_validation is FieldValidation.IGNORE:
-            return
+        report = self._walk(spec, obj)
         messages = [f'unknown field "{path}"' for path in report.unknown]
+        messages.extend(context.duplicates)
+        context.duplicates.clear()
+        if not messages or context.field_validation is FieldValidation.IGNORE:
+            return
         if context.field_validation is FieldValidation.STRICT:
             raise BadRequest(
                 f"{_cannot_handle(spec)}: strict decoding error: {', '.join(messages)}"
             )
         context.warnings.extend(messages)
+
+    def check_applied(self, spec: KindSpec, config: Object, context: RequestContext) -> None:
+        """Like `check`, for what server-side apply is given: it must know each field to own it.
+
+        The built-in types leave out some of Kubernetes' fields, so that of theirs unknown ones are
+        refused in strict mode only.
+
+        Raises:
+            BadRequest, Invalid: as `check`, or a field is unknown.
+        """
+        strict = context.field_validation is FieldValidation.STRICT
+        if strict and context.duplicates:
+            problems = "\n".join(f"  {problem}" for problem in context.duplicates)
+            raise BadRequest(
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal"
+                f" errors:\n{problems}"
+            )
+        if spec.strategic and not strict:
+            self.check(spec, config, context)
+            return
+        report = self._walk(spec, config)
+        if report.unknown:
+            raise BadRequest(_not_declared(spec, config, report.unknown))
+        context.warnings.extend(context.duplicates)
+        context.duplicates.clear()
+
+    def _walk(self, spec: KindSpec, obj: Object) -> Report:
+        report = Report()
+        self._of(spec)(obj, None, report)
+        if report.wrong:
+            _refuse_types(spec, obj, report)
+        return report
 
     def _of(self, spec: KindSpec) -> Check:
         schema = self._registry.schema(spec)
@@ -324,6 +356,18 @@ def _refuse_types(spec: KindSpec, obj: Object, report: Report) -> None:
         problem = detail or f'{path} in body must be of type {wanted}: "{found}"'
         errors.type_invalid(path, found, problem)
     errors.raise_for(spec.resource, obj)
+
+
+def _not_declared(spec: KindSpec, config: Object, unknown: list[str]) -> str:
+    metadata: Object = config.get("metadata") or {}
+    name = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}"
+    problems = [f".{path}: field not declared in schema" for path in unknown]
+    listed = problems[0] if len(problems) == 1 else "errors:\n  " + "\n  ".join(problems)
+    resource = spec.resource
+    return (
+        f"failed to create typed patch object ({name}; {resource.api_version},"
+        f" Kind={resource.kind}): {listed}"
+    )
 
 
 def _cannot_handle(spec: KindSpec) -> str:

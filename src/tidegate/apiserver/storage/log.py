@@ -10,7 +10,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 
-from tidegate.apiserver.storage.stored import Event
+from tidegate.apiserver.storage.stored import Event, Stored
 from tidegate.kube.errors import Gone
 
 MAX_EVENTS = 10_000
@@ -73,6 +73,20 @@ class EventLog:
             raise expired(version, self.floor)
         position = bisect_right(self._events, version, key=lambda event: event.version)
         return Cursor(self, self._dropped + position)
+
+    def before(self, version: int) -> dict[tuple[str, str], Stored | None] | None:
+        """What was, at `version`, of each object that has changed since; None where it was not.
+
+        None for the whole when `version` is older than the log.
+        """
+        if version < self.floor:
+            return None
+        past: dict[tuple[str, str], Stored | None] = {}
+        for event in reversed(self._events):
+            if event.version <= version:
+                break
+            past[event.stored.sort_key] = event.previous
+        return past
 
     def read(self, index: int, version: int) -> list[Event]:
         """Events from the absolute `index` on, a bounded number of them.

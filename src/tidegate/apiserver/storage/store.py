@@ -130,6 +130,23 @@ class Store:
             return list(found.namespaces.get(namespace, {}).values())
         return [stored for names in found.namespaces.values() for stored in names.values()]
 
+    def items_at(
+        self, bucket: str, version: int, namespace: str | None = None
+    ) -> list[Stored] | None:
+        """Like `items`, as of a version not above the current; None when that is forgotten."""
+        found = self._bucket(bucket)
+        undone = found.log.before(version)
+        if undone is None:
+            return None
+        past = {stored.sort_key: stored for stored in self.items(bucket, namespace)}
+        past.update((key, stored) for key, stored in undone.items() if stored is not None)
+        gone = {key for key, stored in undone.items() if stored is None}
+        return [
+            stored
+            for key, stored in past.items()
+            if key not in gone and namespace in (None, key[0])
+        ]
+
     def newest_items(self, bucket: str, namespace: str | None = None) -> list[Stored]:
         """Like `items`, with the writes on their way."""
         pending = {k: w for (b, k), w in self._pending.items() if b == bucket}
