@@ -21,7 +21,7 @@ from tidegate.apiserver.certificates import Pki, ensure_pki
 from tidegate.apiserver.customkinds import CustomKinds
 from tidegate.apiserver.discovery import Discovery
 from tidegate.apiserver.http.app import Application
-from tidegate.apiserver.http.attach import PodOutput
+from tidegate.apiserver.http.attach import PodAttachments
 from tidegate.apiserver.http.exec import CommandSource, PodCommands
 from tidegate.apiserver.http.fairness import Fairness
 from tidegate.apiserver.http.pages import Pages
@@ -240,7 +240,7 @@ class ApiServer:
         )
         subresources = {
             ("", "pods", "log"): self._logs,
-            ("", "pods", "attach"): PodOutput(self.api, self._streams, self._logs),
+            ("", "pods", "attach"): PodAttachments(self.api, self._streams, self._commands),
             ("", "pods", "exec"): self._commands,
             ("", "pods", "portforward"): self._ports,
             ("", "serviceaccounts", "token"): AccountTokens(self.api, self._tokens),

@@ -1,43 +1,42 @@
-"""`pods/<name>/attach`: what a container writes, as it writes it, in a channel of a WebSocket.
+"""`pods/<name>/attach`: the streams of a container's own program in the channels of a WebSocket.
 
-It comes from the container's log, where standard output and error are one stream. Containers have
-no standard input here, so that a client that wants to give some is refused rather than ignored.
+Whether it has input, and whether its streams are a terminal, the pod has said; what a client sends
+to a container without input goes nowhere, as in Kubernetes.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from contextlib import AbstractAsyncContextManager
 
 import orjson
 
 from tidegate.apiserver.api import Api
+from tidegate.apiserver.http.channels import STATUS, STDOUT, feed
 from tidegate.apiserver.http.exchange import Exchange
+from tidegate.apiserver.http.exec import Attached, PodCommands
 from tidegate.apiserver.http.paths import ResourcePath
 from tidegate.apiserver.http.pods import attached, channel_socket, container_named, pod_on_node
 from tidegate.apiserver.http.query import flag
 from tidegate.apiserver.http.streams import Streams
-from tidegate.apiserver.http.subresources import PodLogs
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
-from tidegate.kube.errors import ApiError, BadRequest
+from tidegate.kube.errors import ApiError
 from tidegate.kube.objects import Object
 
-_STDOUT, _STATUS = b"\x01", b"\x03"
 
-
-class PodOutput:
+class PodAttachments:
     """Serves attach.
 
     Args:
-        logs: knows where the logs come from.
+        commands: knows where the containers run.
     """
 
-    def __init__(self, api: Api, streams: Streams, logs: PodLogs) -> None:
+    def __init__(self, api: Api, streams: Streams, commands: PodCommands) -> None:
         self._api = api
         self._streams = streams
-        self._logs = logs
+        self._commands = commands
 
     async def handle(
         self,
@@ -49,42 +48,34 @@ class PodOutput:
     ) -> None:
         pod = pod_on_node(self._api, context, spec, target, verb)
         container = container_named(pod, exchange.query.get("container", ""))
-        if flag(exchange.query, "stdin"):
-            raise BadRequest(
-                f"container {container} of pod {target.name} has no standard input: attach without"
-                " -i to see what it writes, or run a command with kubectl exec -i"
-            )
         socket, protocol = channel_socket("attach", exchange.socket)
-        source = attached(self._logs.source)
+        source = attached(self._commands.source)
         self._streams.check_room()
-        lines = source.stream(
-            target.namespace,
-            target.name,
-            container,
-            follow=True,
-            tail_lines=0,
-            since_seconds=None,
-            previous=False,
-            timestamps=False,
-            limit_bytes=None,
-        )
+        stdin = flag(exchange.query, "stdin")
+        opening = source.attach(target.namespace, target.name, container, stdin=stdin)
         exchange.code = 101
         await socket.accept(protocol)
-        await self._streams.hold(_send(socket, lines), socket.read())
+        await self._streams.hold(_converse(socket, opening), socket.read())
 
 
-async def _send(socket: WebSocket, lines: AsyncIterator[bytes]) -> None:
+async def _converse(socket: WebSocket, opening: AbstractAsyncContextManager[Attached]) -> None:
     status: Object = {"metadata": {}, "status": "Success"}
     try:
-        # An empty message says that it has begun.
-        await socket.send(_STDOUT)
-        async for chunk in lines:
-            await socket.send(_STDOUT + chunk)
+        async with opening as streams:
+            # An empty message says that it has begun.
+            await socket.send(bytes((STDOUT,)))
+            await _relay(socket, streams)
     except ApiError as error:
         status = error.status()
-    finally:
-        if isinstance(lines, AsyncGenerator):
-            with contextlib.suppress(ApiError):
-                await lines.aclose()
-    await socket.send(_STATUS + orjson.dumps(status))
+    await socket.send(bytes((STATUS,)) + orjson.dumps(status))
     await socket.close()
+
+
+async def _relay(socket: WebSocket, streams: Attached) -> None:
+    feeding = asyncio.create_task(feed(socket, streams))
+    try:
+        async for stream, data in streams.output():
+            await socket.send(bytes((stream,)) + data)
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)

@@ -1,20 +1,16 @@
-"""`pods/<name>/exec`: a command in a container, its streams in the channels of one WebSocket.
-
-Every message begins with a byte that says its channel. Version 4 of the protocol is what client
-libraries speak; version 5, kubectl's, can also close the channel of standard input.
-"""
+"""`pods/<name>/exec`: a command in a container, its streams in the channels of one WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, cast
+from typing import Protocol
 
 import orjson
 
 from tidegate.apiserver.api import Api
+from tidegate.apiserver.http.channels import STATUS, STDERR, STDOUT, feed
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath
 from tidegate.apiserver.http.pods import attached, channel_socket, container_named, pod_on_node
@@ -25,9 +21,6 @@ from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
 from tidegate.kube.errors import ApiError, BadRequest
 from tidegate.kube.objects import Object
-
-_STDIN, _STDOUT, _STDERR, _STATUS, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
-_MAX_SIDE = 0xFFFF
 
 
 class Command(Protocol):
@@ -54,6 +47,26 @@ class Command(Protocol):
         ...
 
 
+class Attached(Protocol):
+    """The streams of a container's own program."""
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """What it writes until it ends: stream 1 or 2, and some of its output."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Give it input; waits while it takes none."""
+        ...
+
+    async def close_input(self) -> None:
+        """Tell it that no more input comes."""
+        ...
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell its terminal the size."""
+        ...
+
+
 class CommandSource(Protocol):
     """Where commands run: the node."""
 
@@ -68,6 +81,12 @@ class CommandSource(Protocol):
         tty: bool,
     ) -> AbstractAsyncContextManager[Command]:
         """Run a command for as long as the context is open. Raises ApiError if it cannot start."""
+        ...
+
+    def attach(
+        self, namespace: str, pod: str, container: str, *, stdin: bool
+    ) -> AbstractAsyncContextManager[Attached]:
+        """The streams of the container's own program. Raises ApiError if it does not run."""
         ...
 
 
@@ -108,18 +127,18 @@ async def _converse(socket: WebSocket, running: AbstractAsyncContextManager[Comm
     try:
         async with running as command:
             # An empty message says that it has begun.
-            await socket.send(bytes((_STDOUT,)))
+            await socket.send(bytes((STDOUT,)))
             status = await _relay(socket, command)
     except ApiError as error:
         status = error.status()
-    await socket.send(bytes((_STATUS,)) + orjson.dumps(status))
+    await socket.send(bytes((STATUS,)) + orjson.dumps(status))
     await socket.close()
 
 
 async def _relay(socket: WebSocket, command: Command) -> Object:
-    feeding = asyncio.create_task(_feed(socket, command))
+    feeding = asyncio.create_task(feed(socket, command))
     try:
-        await asyncio.gather(*(_copy(socket, command, stream) for stream in (_STDOUT, _STDERR)))
+        await asyncio.gather(*(_copy(socket, command, stream) for stream in (STDOUT, STDERR)))
         return _status(await command.wait())
     finally:
         feeding.cancel()
@@ -129,34 +148,6 @@ async def _relay(socket: WebSocket, command: Command) -> Object:
 async def _copy(socket: WebSocket, command: Command, stream: int) -> None:
     while data := await command.read(stream):
         await socket.send(bytes((stream,)) + data)
-
-
-async def _feed(socket: WebSocket, command: Command) -> None:
-    while (message := await socket.receive()) is not None:
-        channel, data = message[:1], message[1:]
-        if channel == bytes((_STDIN,)):
-            await command.write(data)
-        elif channel == bytes((_CLOSE,)) and data == bytes((_STDIN,)):
-            await command.close_input()
-        elif channel == bytes((_RESIZE,)):
-            size = _size(data)
-            if size:
-                command.resize(*size)
-
-
-def _size(data: bytes) -> tuple[int, int] | None:
-    """Columns and rows, None for what is no size."""
-    try:
-        value: Any = json.loads(data)
-    except ValueError:
-        return None
-    if not isinstance(value, dict):
-        return None
-    sides = cast("dict[str, Any]", value)
-    columns, rows = sides.get("Width"), sides.get("Height")
-    if not isinstance(columns, int) or not isinstance(rows, int):
-        return None
-    return (columns, rows) if 0 < columns <= _MAX_SIDE and 0 < rows <= _MAX_SIDE else None
 
 
 def _status(code: int) -> Object:

@@ -20,7 +20,7 @@ from tidegate.node.lifecycle.limits import limits_of
 from tidegate.node.lifecycle.security import identity_of
 from tidegate.node.lifecycle.sources import Sources
 from tidegate.node.probes.checks import Target
-from tidegate.node.runtime.contract import Launch
+from tidegate.node.runtime.contract import Launch, Terminal
 from tidegate.node.runtime.isolation import Identity, Isolation, Mount
 
 
@@ -69,6 +69,7 @@ class Launcher:
             title=self.name,
             isolation=self._isolation(image, mounts, identity),
             limits=limits,
+            terminal=_terminal(spec),
         )
         await asyncio.to_thread(self._remember, launch)
         return launch, self._target(values, launch.working_dir)
@@ -112,7 +113,9 @@ class Launcher:
         context = self.context
         mounts = context.host.runtime.mounts
         root = Path("/") if mounts else context.directory.root(self.name)
+        terminal = {"TERM": "xterm"} if self.spec.get("tty") else {}
         return {
+            **terminal,
             "HOME": str(context.directory.home),
             "TMPDIR": str(context.directory.tmp),
             "HOSTNAME": mounting.hostname_of(context.pod),
@@ -137,3 +140,8 @@ class Launcher:
         self.context.directory.prune(self.name)
         content = {"env": dict(launch.env), "working_dir": str(launch.working_dir)}
         write_private(launch.directory / "launch.json", json.dumps(content).encode())
+
+
+def _terminal(spec: Object) -> Terminal:
+    stdin = bool(spec.get("stdin"))
+    return Terminal(stdin, stdin and bool(spec.get("stdinOnce")), bool(spec.get("tty")))

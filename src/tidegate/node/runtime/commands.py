@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,36 @@ class Command(Protocol):
         ...
 
 
+class Attached(Protocol):
+    """The streams of a container's own program."""
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """What it writes from now on, until it ends: stream 1 or 2, and some of its output."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Give it input; waits while it takes none. Goes nowhere if it has no input."""
+        ...
+
+    async def close_input(self) -> None:
+        """Tell it that no more input comes, if its input can end."""
+        ...
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell its terminal the size."""
+        ...
+
+
 class CommandRuntime(Protocol):
     """A runtime that can run commands in its containers."""
+
+    def attach(self, directory: Path, *, stdin: bool) -> AbstractAsyncContextManager[Attached]:
+        """Be attached to the container of a start, for as long as the context is open.
+
+        Raises:
+            BadRequest: the container does not run.
+        """
+        ...
 
     def command(self, invocation: Invocation) -> AbstractAsyncContextManager[Command]:
         """Run a command; it ends with the context, and with its container.

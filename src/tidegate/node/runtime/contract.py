@@ -17,6 +17,21 @@ class StartError(UserError):
 
 
 @dataclass(frozen=True)
+class Terminal:
+    """What a container reads.
+
+    Attributes:
+        stdin: it has an input, which never ends.
+        once: but with the first client that is attached and gives some.
+        tty: its three streams are one terminal.
+    """
+
+    stdin: bool = False
+    once: bool = False
+    tty: bool = False
+
+
+@dataclass(frozen=True)
 class Launch:
     """One start of a container.
 
@@ -29,6 +44,7 @@ class Launch:
         title: short name for process listings.
         isolation: what it sees and who it is.
         limits: what it may use.
+        terminal: what it reads.
     """
 
     directory: Path
@@ -39,6 +55,7 @@ class Launch:
     title: str
     isolation: Isolation = field(default_factory=Isolation)
     limits: Limits = field(default_factory=Limits)
+    terminal: Terminal = field(default_factory=Terminal)
 
 
 @dataclass(frozen=True)

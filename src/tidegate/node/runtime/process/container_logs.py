@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 
 LOG_LIMIT = 10 << 20
 LINE_LIMIT = 16 << 10
@@ -50,12 +51,23 @@ class LogFile:
 
 
 class Pump:
-    """Copies one output stream of a container to its log."""
+    """Copies one output stream of a container to its log.
 
-    def __init__(self, path: str, stream: str, log: LogFile) -> None:
-        self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    Args:
+        handle: to read from, without waiting.
+        stream: what the log calls it.
+        terminal: what has no end of line yet is a prompt, and is written at once.
+
+    Attributes:
+        listener: is given all that is copied.
+    """
+
+    def __init__(self, handle: int, stream: str, log: LogFile, *, terminal: bool = False) -> None:
+        self.handle = handle
+        self.listener: Callable[[bytes], None] = _nobody
         self._stream = stream
         self._log = log.join()
+        self._limit = 1 if terminal else LINE_LIMIT
         self._rest = b""
 
     def copy(self) -> bool:
@@ -64,23 +76,29 @@ class Pump:
             data = os.read(self.handle, READ_SIZE)
         except BlockingIOError:
             return True
-        if not data:
+        except OSError:
+            # A terminal that nobody uses any more.
             return False
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
-        records = [(line, b"F") for line in lines]
-        while len(self._rest) >= LINE_LIMIT:
-            records.append((self._rest[:LINE_LIMIT], b"P"))
-            self._rest = self._rest[LINE_LIMIT:]
-        self._write(records)
-        return True
+        self._take(data)
+        return data != b""
 
     def drain(self) -> None:
         """Copy everything written so far."""
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):
             while data := os.read(self.handle, READ_SIZE):
-                *lines, self._rest = (self._rest + data).split(b"\n")
-                self._write([(line, b"F") for line in lines])
+                self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            return
+        self.listener(data)
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        records = [(line, b"F") for line in lines]
+        while len(self._rest) >= self._limit:
+            records.append((self._rest[:LINE_LIMIT], b"P"))
+            self._rest = self._rest[LINE_LIMIT:]
+        self._write(records)
 
     def close(self) -> None:
         if self._rest:
@@ -92,6 +110,10 @@ class Pump:
         head = f"{_timestamp()} {self._stream} ".encode()
         if records:
             self._log.write(b"".join(b"%s%s %s\n" % (head, tag, line) for line, tag in records))
+
+
+def _nobody(data: bytes) -> None:
+    """Nobody is attached."""
 
 
 def _timestamp() -> str:

@@ -26,8 +26,12 @@ _HONOURED = frozenset({"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECOD
 _OURS = os.path.dirname(os.path.abspath(__file__))
 
 
-def run(argv: list[str], environment: dict[str, str], rootfs: str) -> None:
-    """Run the program; `os.environ` is its environment already."""
+def run(argv: list[str], environment: dict[str, str], rootfs: str, *, reads: bool) -> None:
+    """Run the program; `os.environ` is its environment already.
+
+    Args:
+        reads: it has a standard input.
+    """
     program = _python_program(argv, environment)
     if program is None:
         _exec(argv, environment)
@@ -36,6 +40,9 @@ def run(argv: list[str], environment: dict[str, str], rootfs: str) -> None:
     # As the interpreter does for its own programs: a broken pipe is an exception.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     unbuffered = "-u" in argv[1:2] or bool(environment.get("PYTHONUNBUFFERED"))
+    if reads:
+        # The template's object knows that nothing is ever read from it.
+        sys.stdin = sys.__stdin__ = open(0, encoding=sys.stdin.encoding, closefd=False)  # noqa: SIM115
     sys.stdout.reconfigure(line_buffering=True, write_through=unbuffered)  # type: ignore[union-attr]
     sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     sys.path[:] = [path for path in sys.path if path != rootfs]

@@ -24,7 +24,7 @@ from tidegate.kube.errors import BadRequest, TidegateError
 from tidegate.node.images import manifest
 from tidegate.node.images.errors import ImageError
 from tidegate.node.images.store import Image
-from tidegate.node.runtime.commands import Command, Invocation
+from tidegate.node.runtime.commands import Attached, Command, Invocation
 from tidegate.node.runtime.contract import Exit, Launch
 from tidegate.node.runtime.process import sandbox
 from tidegate.node.runtime.process.exec import EXEC_CHILD, run_command
@@ -195,6 +195,9 @@ class ProcessRuntime:
             "cwd": str(launch.working_dir),
             "title": launch.title,
             "image": _image_record(launch.image),
+            "stdin": launch.terminal.stdin,
+            "stdinOnce": launch.terminal.once,
+            "tty": launch.terminal.tty,
             "limits": {
                 "memory": launch.limits.memory,
                 "cpu": launch.limits.cpu,
@@ -230,6 +233,13 @@ class ProcessRuntime:
         container.end_with_view()
         prefix = container.command_prefix(invocation.working_dir)
         return run_command(invocation, container.process, prefix)
+
+    def attach(self, directory: Path, *, stdin: bool) -> AbstractAsyncContextManager[Attached]:
+        """Take part in a container's streams. Raises as `CommandRuntime.attach`."""
+        container = self._running.get(directory)
+        if container is None or not container.is_running:
+            raise BadRequest("the container does not run")
+        return self._templates.attached(container.template, directory, stdin=stdin)
 
     async def adopt(self, directory: Path) -> ProcessContainer | None:
         """Find the container again by its record."""
@@ -414,5 +424,5 @@ def _make_directory(directory: Path) -> None:
 
 
 def _clear_pipes(directory: Path) -> None:
-    for name in ("stdout", "stderr"):
+    for name in ("stdin", "stdout", "stderr"):
         (directory / name).unlink(missing_ok=True)

@@ -5,14 +5,14 @@ of its own, so that it and its containers outlive the control plane. It
 
 - imports the modules that the image names, then serves requests on a Unix socket;
 - forks a container on request: Python programs run in the fork, others are exec'ed;
-- copies what containers write to their log files;
+- copies what containers write to their log files, and to who is attached;
 - reaps containers and leaves their exit status in their directories;
 - ends what a container leaves behind: orphans are children of the container's first process, as in
   a container, and come to this one only when that has ended;
 - kills containers that use more memory than they may.
 
 What makes a process a container (its files, its user, its limits) is the package `sandbox` beside
-this file; `program.py` runs the program in it, `container_logs.py` keeps what it says.
+this file; `program.py` runs the program in it, `container_streams.py` connects its streams.
 
 Containers write to named pipes that they hold open for reading too: when the template dies they
 are not hurt, and the next template goes on reading where this one stopped.
@@ -36,19 +36,19 @@ import socket
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tidegate.node.runtime.process import container_logs, program, sandbox
+    from tidegate.node.runtime.process import container_streams, program, sandbox
 else:
     # By their paths and under no names: the program's own modules may be called as they like.
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    container_logs = importlib.import_module("container_logs")
+    container_streams = importlib.import_module("container_streams")
     program = importlib.import_module("program")
     sandbox = importlib.import_module("sandbox")
     del sys.path[0]
-    _ours = {"container_logs", "program", "sandbox"}
+    _ours = {"attachments", "container_logs", "container_streams", "program", "sandbox"}
     for _name in [name for name in sys.modules if name.partition(".")[0] in _ours]:
         del sys.modules[_name]
 
@@ -57,7 +57,6 @@ LISTENER = 3
 REQUEST_LIMIT = 4 << 20
 READ_SIZE = 64 << 10
 IDLE_SECONDS = 900.0
-STREAMS = ("stdout", "stderr")
 
 
 class Forked(BaseException):
@@ -102,7 +101,7 @@ class Template:
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._containers: dict[int, str] = {}
-        self._pumps: dict[str, list[container_logs.Pump]] = {}
+        self._streams: dict[str, container_streams.ContainerStreams] = {}
         self._helpers: frozenset[int] = frozenset()
         self._retired = False
         self._quiet_since = time.monotonic()
@@ -145,7 +144,7 @@ class Template:
                     os.killpg(pid, signal.SIGKILL)
 
     def _is_over(self) -> bool:
-        busy = bool(self._containers or self._pumps)
+        busy = bool(self._containers or self._streams)
         if busy or self._connections:
             self._quiet_since = time.monotonic()
         idle = time.monotonic() - self._quiet_since > IDLE_SECONDS
@@ -165,6 +164,8 @@ class Template:
         try:
             for request in connection.requests():
                 self._answer(connection, {"id": request["id"], **self._do(request)})
+                if request["op"] == "stream":
+                    self._hand_over(connection, request)
         except (OSError, ValueError, KeyError):
             self._drop(connection)
 
@@ -176,9 +177,19 @@ class Template:
 
     def _drop(self, connection: Connection) -> None:
         if connection in self._connections:
-            self._connections.discard(connection)
-            self._selector.unregister(connection.link)
+            self._release(connection)
             connection.link.close()
+
+    def _release(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._selector.unregister(connection.link)
+
+    def _hand_over(self, connection: Connection, request: dict[str, Any]) -> None:
+        """Let a connection be one that is attached to a container from now on."""
+        streams = self._streams.get(request["directory"])
+        if streams is not None and connection in self._connections:
+            self._release(connection)
+            streams.attach(connection.link, stdin=request["stdin"])
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -193,6 +204,9 @@ class Template:
             if request["op"] == "retire":
                 self._retired = True
                 return {}
+            if request["op"] == "stream":
+                known = request["directory"] in self._streams
+                return {} if known else {"error": "the container does not run"}
         except OSError as error:
             return {"error": str(error)}
         return {"error": f"unknown operation {request['op']!r}"}
@@ -202,16 +216,14 @@ class Template:
         if problem:
             return {"error": problem}
         directory: str = launch["directory"]
-        for stream in STREAMS:
-            os.mkfifo(os.path.join(directory, stream), 0o600)
-        self._attach(directory)
-        outputs = [os.open(os.path.join(directory, stream), os.O_RDWR) for stream in STREAMS]
+        streams = self._streams_of(directory)
+        ends = streams.make(stdin=launch["stdin"], once=launch["stdinOnce"], tty=launch["tty"])
+        self._streams[directory] = streams
         group, problem = _cpu_group(launch)
         pid = os.fork()
         if pid == 0:
-            self._become_container(launch, outputs)
-        for output in outputs:
-            os.close(output)
+            self._become_container(launch, ends)
+        ends.close()
         self._containers[pid] = directory
         if group:
             self._groups[pid] = group
@@ -241,31 +253,16 @@ class Template:
             watch.close()
 
     def _attach(self, directory: str) -> None:
-        if directory in self._pumps:
-            return
-        log = container_logs.LogFile(os.path.join(directory, "log"))
-        pumps = [
-            container_logs.Pump(os.path.join(directory, stream), stream, log) for stream in STREAMS
-        ]
-        self._pumps[directory] = pumps
-        for pump in pumps:
-            self._selector.register(
-                pump.handle, selectors.EVENT_READ, self._copier(directory, pump)
-            )
+        if directory not in self._streams:
+            streams = self._streams_of(directory)
+            streams.open()
+            self._streams[directory] = streams
 
-    def _copier(self, directory: str, pump: container_logs.Pump) -> Callable[[], None]:
-        def copy() -> None:
-            if not pump.copy():
-                self._close_pump(directory, pump)
+    def _streams_of(self, directory: str) -> container_streams.ContainerStreams:
+        def over() -> None:
+            self._streams.pop(directory, None)
 
-        return copy
-
-    def _close_pump(self, directory: str, pump: container_logs.Pump) -> None:
-        self._selector.unregister(pump.handle)
-        pump.close()
-        self._pumps[directory].remove(pump)
-        if not self._pumps[directory]:
-            del self._pumps[directory]
+        return container_streams.ContainerStreams(directory, self._selector, over)
 
     def _reap(self, wake: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -299,8 +296,9 @@ class Template:
         sandbox.remove_group(self._groups.pop(pid, ""))
         if directory is None:
             return
-        for pump in self._pumps.get(directory, ()):
-            pump.drain()
+        streams = self._streams.get(directory)
+        if streams is not None:
+            streams.finish()
         self._write_exit(directory, -code if code < 0 else 0, code, pid in self._overdrawn)
         self._overdrawn.discard(pid)
 
@@ -316,7 +314,7 @@ class Template:
         with contextlib.suppress(OSError):
             _write_json(os.path.join(directory, "exit.json"), status)
 
-    def _become_container(self, launch: dict[str, Any], outputs: list[int]) -> None:
+    def _become_container(self, launch: dict[str, Any], ends: container_streams.Ends) -> None:
         # Everything of the template is closed by its owner object first: one that were closed
         # only when collected would close a descriptor of the container's instead.
         signal.set_wakeup_fd(-1)
@@ -324,11 +322,11 @@ class Template:
         sandbox.adopt_orphans()
         for connection in self._connections:
             connection.link.close()
+        for streams in self._streams.values():
+            streams.forget()
         self._selector.close()
         self._listener.close()
-        null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (outputs[0], 1), (outputs[1], 2)):
-            os.dup2(source, target)
+        ends.take()
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
@@ -345,7 +343,7 @@ def run_container(launch: dict[str, Any], rootfs: str) -> None:
     _isolate(launch)
     with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="utf-8") as comm:
         comm.write(launch["title"][:15])
-    program.run(argv, environment, rootfs)
+    program.run(argv, environment, rootfs, reads=launch["stdin"] or launch["tty"])
 
 
 def _isolate(launch: dict[str, Any]) -> None:

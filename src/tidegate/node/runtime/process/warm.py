@@ -13,22 +13,27 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tidegate.kube.errors import InternalFault
+from tidegate.kube.errors import BadRequest, InternalFault
 from tidegate.node.images.errors import BrokenImageError
 from tidegate.node.images.store import Image
 from tidegate.node.runtime.contract import StartError
 from tidegate.node.runtime.process import template
+from tidegate.node.runtime.process.attaching import AttachedStreams
 from tidegate.node.runtime.process.processes import process_name
 
 _ANSWER_LIMIT = 1 << 20
 _ANSWER_SECONDS = 20.0
 _OUTPUT_KEPT = 2000
 _SCRIPT = Path(template.__file__)
-_PARTS = [_SCRIPT.with_name("container_logs.py"), _SCRIPT.with_name("program.py")]
+_PARTS = [
+    _SCRIPT.with_name(f"{name}.py")
+    for name in ("attachments", "container_logs", "container_streams", "program")
+]
 _SCRIPT_HASH = hashlib.sha256(_SCRIPT.read_bytes())
 for _part in [*_PARTS, *sorted(_SCRIPT.with_name("sandbox").glob("*.py"))]:
     _SCRIPT_HASH.update(_part.read_bytes())
@@ -155,6 +160,32 @@ class Templates:
         except asyncio.CancelledError:
             writer.close()
             raise
+
+    @asynccontextmanager
+    async def attached(
+        self, name: str, directory: Path, *, stdin: bool
+    ) -> AsyncGenerator[AttachedStreams]:
+        """Be attached to a container of a template, by a connection of its own.
+
+        Raises:
+            BadRequest: the template does not know it, or is not there.
+        """
+        reader = writer = None
+        try:
+            reader, writer = await self._open(name)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await reader.readline()
+                request = {"op": "stream", "id": 0, "directory": str(directory), "stdin": stdin}
+                writer.write(json.dumps(request).encode() + b"\n")
+                answer = json.loads(await reader.readline())
+            if "error" in answer:
+                raise BadRequest(answer["error"])
+            yield AttachedStreams(reader, writer)
+        except (OSError, ValueError) as error:
+            raise BadRequest(f"nothing can be attached to the container: {error}") from error
+        finally:
+            if writer is not None:
+                writer.close()
 
     async def start(self, name: str, image: Image) -> WarmTemplate:
         """Start the template of `image` and wait until its modules are imported.

@@ -170,10 +170,10 @@ def _take_identity(
 def _become(user: int | None, group: int | None, groups: list[int]) -> None:
     if user is None and group is None and not groups:
         return
-    for stream in (1, 2):
+    for stream in (0, 1, 2):
         # A program may open /dev/stdout anew, which asks the permissions of the pipe.
         with contextlib.suppress(OSError):
-            if stat.S_ISFIFO(os.fstat(stream).st_mode):
+            if stat.S_ISFIFO(os.fstat(stream).st_mode) or os.isatty(stream):
                 os.fchown(stream, user or 0, -1)
     os.setgroups(groups)
     if group is not None:
