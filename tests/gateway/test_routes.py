@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidegate.apis.networking import RULE_HEADER
 from tidegate.gateway.model import HostRoute, Split
-from tidegate.gateway.routes import RouteError, changes, entries, host_routes
+from tidegate.gateway.routes import AGAIN, RouteError, changes, entries, host_routes
 from tidegate.kube.objects import Key, Object
+
+ALL = {"serviceName": "r", "percent": 100}
 
 
 def slot_of(revision: Key) -> str:
@@ -95,15 +98,19 @@ def test_a_rule_is_read_with_its_tag() -> None:
     ("obj", "said"),
     [
         (kingress(splits=[{"serviceName": "r", "percent": 99}]), "sum to 100, not to 99"),
-        (kingress(splits=[{"serviceName": "r", "percent": 100}], path="/x"), "by host only"),
+        (kingress(splits=[ALL], path="x"), "does not begin with /"),
         (kingress(splits=[{"percent": 100}]), "needs serviceName"),
         (
             kingress(splits=[{"serviceName": "r", "percent": 100}], host="a b;del map x"),
             "no host name",
         ),
+        (kingress(splits=[ALL], headers={"X Y": {"exact": "y"}}), "no header"),
+        (kingress(splits=[ALL], appendHeaders={"X": "a\r\nY: b"}), "no header"),
+        (kingress(splits=[ALL], rewriteHost="a b"), "no host name"),
+        (kingress(splits=[{**ALL, "serviceNamespace": "other"}]), "other namespaces"),
         (
-            kingress(splits=[{"serviceName": "r", "percent": 100}], headers={"X": {"exact": "y"}}),
-            "only Knative-Serving-Tag",
+            kingress(splits=[ALL], path="/x", headers={RULE_HEADER: {"exact": "y"}}),
+            "do not go together",
         ),
     ],
 )
@@ -111,6 +118,38 @@ def test_what_cannot_be_served_is_said(obj: Object, said: str) -> None:
     with pytest.raises(RouteError, match=said) as caught:
         host_routes(obj)
     assert "spec.rules[0]" in str(caught.value)
+
+
+def test_paths_of_a_host_are_one_word_of_its_conditions() -> None:
+    append = {"X-A": "a b,=:+&", "Knative-Serving-Revision": "r"}
+    obj = kingress(
+        splits=[{"serviceName": "web", "servicePort": 57, "appendHeaders": {"X-B": "b"}}],
+        path="/foo",
+        headers={"X-Beta": {"exact": "1"}},
+        appendHeaders=append,
+        rewriteHost="Other.Example",
+    )
+
+    found = entries(host_routes(obj), slot_of, name="owner")
+
+    host = found["a.example"]
+    assert host.startswith("~")
+    assert found[f"{host}|paths"] == (
+        "%2Ffoo:X-Beta=1:other.example:100&slot-web:57&X-A=a%20b%2C%3D%3A%2B%26&X-B=b"
+    )
+
+
+def test_what_is_only_another_name_needs_the_host_that_it_is() -> None:
+    def alias(revision: Key) -> str:
+        return AGAIN
+
+    paths = kingress(splits=[ALL], path="/foo")
+    for obj in (kingress(splits=[ALL]), paths):
+        with pytest.raises(RouteError, match="rewriteHost"):
+            entries(host_routes(obj), alias, name="owner")
+    obj = kingress(splits=[ALL], rewriteHost="b.example")
+    found = entries(host_routes(obj), alias, name="owner")
+    assert found[f"{found['a.example']}|paths"] == "::b.example:100&@"
 
 
 @st.composite

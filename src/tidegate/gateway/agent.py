@@ -12,29 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate.apis.networking import INGRESSES as KINGRESSES
-from tidegate.apis.serving import REVISIONS
 from tidegate.gateway import reading, routes
 from tidegate.gateway.compiled import Compiled, compile_ingress
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import Sampler
 from tidegate.gateway.haproxy.socket import AdminError
-from tidegate.gateway.model import Affinity, PodServer
+from tidegate.gateway.model import Affinity
 from tidegate.gateway.route_table import RouteTable
 from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.slots import PoolExhaustedError
+from tidegate.gateway.targets import Targets, base_of
 from tidegate.gateway.unfinished import Unfinished
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import InternalFault, UserError
 from tidegate.kube.informer import Informer
-from tidegate.kube.objects import (
-    Key,
-    Object,
-    is_deleting,
-    key_of,
-    labels_of,
-    namespace_of,
-)
-from tidegate.kube.resources import ENDPOINT_SLICES, PODS, SECRETS
+from tidegate.kube.objects import Key, Object, is_deleting, key_of
+from tidegate.kube.resources import SECRETS
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +39,6 @@ _LONGEST_REAP_PAUSE = 1.0
 _RETRY_PAUSE = 0.1
 _PREDECESSOR_PAUSE = 0.2
 _RENEW_PAUSE = 3600.0
-_SLICES_BY_REVISION = "gateway-revision"
 _BY_CERTIFICATE = "gateway-certificate"
 
 
@@ -87,13 +79,12 @@ class Agent:
         self._forget = forget
         self._max_queued = max_queued
         self._ingresses = context.informers.of(KINGRESSES)
-        self._revisions = context.informers.of(REVISIONS)
-        self._slices = context.informers.of(ENDPOINT_SLICES)
-        self._pods = context.informers.of(PODS, label_selector=reading.REVISION_LABEL)
-        self._slices.add_index(_SLICES_BY_REVISION, _slice_index)
-        self._informers = [self._ingresses, self._revisions, self._slices, self._pods]
+        self._targets = Targets(context, self._follow_target)
+        self._informers = [self._ingresses, *self._targets.informers]
         self._compiled: dict[Key, Compiled] = {}
         self._users: dict[Key, set[Key]] = {}
+        # A Service may be in use by several of its ports.
+        self._ports: dict[Key, set[Key]] = {}
         self._changed_ingresses: set[Key] = set()
         self._changed_revisions: set[Key] = set()
         self._wake = asyncio.Event()
@@ -101,7 +92,7 @@ class Agent:
         self._turn = asyncio.Lock()
         self._ready = asyncio.Event()
         self._outcomes: dict[Key, Outcome] = {}
-        self._routes = RouteTable(plane)
+        self._routes = RouteTable(plane, self._slot_of)
         self._starved: set[Key] = set()
         # Without a route, and with a slot that is not empty yet.
         self._unused: set[Key] = set()
@@ -109,11 +100,11 @@ class Agent:
             plane,
             context.clock,
             self._turn,
-            servers=self._servers,
+            servers=self._targets.servers,
             mark=lambda key: self._mark(revision=key),
         )
         self._on_outcome: list[OutcomeHandler] = []
-        self._follow_informers()
+        self._ingresses.add_handler(self._follow_ingress)
         if plane.certificates.is_on:
             self._follow_secrets(context.informers.of(SECRETS))
 
@@ -128,34 +119,18 @@ class Agent:
         self._plane.certificates.find_secrets(lambda key: secrets.get(key.name, key.namespace))
         secrets.add_handler(secret)
 
-    def _follow_informers(self) -> None:
-        def ingress(old: Object | None, new: Object | None) -> None:
-            self._mark(ingress=key_of(_either(old, new)))
+    def _follow_ingress(self, old: Object | None, new: Object | None) -> None:
+        self._mark(ingress=key_of(_either(old, new)))
 
-        def revision(old: Object | None, new: Object | None) -> None:
-            key = key_of(_either(old, new))
+    def _follow_target(self, target: Key, has_come_or_gone: bool) -> None:
+        for key in {target, *self._ports.get(target, ())}:
             self._mark(revision=key)
-            if old is None or new is None:
-                for user in self._users.get(key, ()):
-                    self._mark(ingress=user)
+            for user in self._users.get(key, ()) if has_come_or_gone else ():
+                self._mark(ingress=user)
 
-        def piece(old: Object | None, new: Object | None) -> None:
-            for obj in (old, new):
-                if obj is not None and (name := reading.revision_name_of_slice(obj)):
-                    self._mark(revision=Key(namespace_of(obj), name))
-
-        def pod(old: Object | None, new: Object | None) -> None:
-            was = old is not None and reading.is_leaving(old)
-            now = new is not None and reading.is_leaving(new)
-            if was != now:
-                obj = _either(old, new)
-                name = labels_of(obj)[reading.REVISION_LABEL]
-                self._mark(revision=Key(namespace_of(obj), name))
-
-        self._ingresses.add_handler(ingress)
-        self._revisions.add_handler(revision)
-        self._slices.add_handler(piece)
-        self._pods.add_handler(pod)
+    def _slot_of(self, target: Key) -> str | None:
+        """The target's slot, or what says that the request goes in again by another name."""
+        return routes.AGAIN if self._targets.is_alias(target) else self._plane.slots.of(target)
 
     def _mark(self, *, ingress: Key | None = None, revision: Key | None = None) -> None:
         if ingress is not None:
@@ -282,25 +257,26 @@ class Agent:
     def _use(self, revision: Key, ingress: Key) -> None:
         compiled = self._compiled.get(ingress)
         users = self._users.setdefault(revision, set())
+        ports = self._ports.setdefault(base_of(revision), set())
         if compiled is not None and revision in compiled.revisions:
             users.add(ingress)
+            ports.add(revision)
         else:
             users.discard(ingress)
         if not users:
             del self._users[revision]
+            ports.discard(revision)
+        if not ports:
+            del self._ports[base_of(revision)]
 
     def _apply_revision(self, key: Key) -> None:
         if key not in self._users:
             return
-        obj = self._revision(key)
+        obj = self._targets.get(key)
         if obj is not None:
             self._place(key, obj)
         else:
             self._dismiss(key)
-
-    def _revision(self, key: Key) -> Object | None:
-        obj = self._revisions.get(key.name, key.namespace)
-        return None if obj is None or is_deleting(obj) else obj
 
     def _dismiss(self, key: Key) -> None:
         """Answer what waits for a revision that is gone; what its pods work on goes on."""
@@ -319,9 +295,8 @@ class Agent:
             logger.error("gateway: %s", error)
             self._starved.add(key)
             return
-        unplaced = self._plane.set_servers(
-            revision, self._unfinished.spare(revision, self._servers(key))
-        )
+        pods = self._unfinished.spare(revision, self._targets.servers(key))
+        unplaced = self._plane.set_servers(revision, pods)
         if unplaced:
             logger.error(
                 "gateway: no stage is left for pods %s: as many pods of revisions with a "
@@ -340,7 +315,7 @@ class Agent:
             self._unfinished.forget(key)
             return
         self._unused.add(key)
-        obj = self._revision(key)
+        obj = self._targets.get(key)
         if obj is not None and await self._plane.requests_at(slot):
             self._place(key, obj)
             self._reap.set()
@@ -368,10 +343,6 @@ class Agent:
             if affinity is not None:
                 return affinity
         return None
-
-    def _servers(self, key: Key) -> dict[str, PodServer]:
-        pieces = self._slices.by_index(_SLICES_BY_REVISION, str(key))
-        return reading.servers_of(pieces, lambda name: self._pods.get(name, key.namespace))
 
     async def _renew_certificates(self) -> None:
         while self._plane.certificates.is_on:
@@ -426,11 +397,6 @@ class Agent:
         for key in self._unused:
             self._mark(revision=key)
         return bool(self._unused)
-
-
-def _slice_index(piece: Object) -> list[str]:
-    name = reading.revision_name_of_slice(piece)
-    return [str(Key(namespace_of(piece), name))] if name else []
 
 
 def _secret_index(ingress: Object) -> list[str]:

@@ -23,7 +23,9 @@ class Compiled:
 
     @property
     def revisions(self) -> set[Key]:
-        return {split.revision for route in self.routes for split in route.splits}
+        whole = {split.revision for route in self.routes for split in route.splits}
+        paths = [path for route in self.routes for path in route.paths]
+        return whole | {split.revision for path in paths for split in path.splits}
 
     @property
     def public_hosts(self) -> set[str]:

@@ -54,10 +54,33 @@ class PodServer:
 
 @dataclass(frozen=True)
 class Split:
-    """A part of a route's traffic: `percent` of it goes to `revision`."""
+    """A part of a route's traffic: `percent` of it goes to `revision`.
+
+    Attributes:
+        revision: or a Service of Kubernetes, see `targets.target_key`.
+        headers: set on what goes there, names and values.
+    """
 
     revision: Key
     percent: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class PathRoute:
+    """Requests of a host that begin with a path and have some headers.
+
+    Attributes:
+        prefix: of the path; empty for all.
+        matches: names of headers and what they must be.
+        host: replaces the Host header, unless empty.
+        splits: percents sum to 100.
+    """
+
+    prefix: str
+    matches: tuple[tuple[str, str], ...]
+    host: str
+    splits: tuple[Split, ...]
 
 
 @dataclass(frozen=True)
@@ -67,12 +90,13 @@ class HostRoute:
     Attributes:
         host: lower case, no port.
         tag: empty for the host itself; else the value of `Knative-Serving-Tag` that leads here.
-        splits: percents sum to 100.
+        splits: percents sum to 100; empty with `paths`.
         is_local: only the cluster asks for it, so that it needs no certificate.
         redirects: plain HTTP is sent to HTTPS.
         by_rule: not the header, but a rule of a gray release leads to the tag.
         digest: of what the KIngress says, for who asks whether it is served; empty for a tag.
         rules: the rules that lead to tags of this host, as `encode_rules` writes them.
+        paths: for a host that is not served as a whole: the first that fits a request decides.
     """
 
     host: str
@@ -83,3 +107,4 @@ class HostRoute:
     by_rule: bool = False
     rules: str = ""
     digest: str = ""
+    paths: tuple[PathRoute, ...] = ()

@@ -54,17 +54,21 @@ def affinity_of(ingress: Object) -> Affinity | None:
 
 
 def servers_of(
-    slices: Iterable[Object], pod_named: Callable[[str], Object | None]
+    slices: Iterable[Object],
+    pod_named: Callable[[str], Object | None],
+    *,
+    port_name: str | None = None,
 ) -> dict[str, PodServer]:
-    """The pods behind a revision's private Service.
+    """The pods behind a revision's private Service, or behind another Service.
 
     Args:
         slices: its EndpointSlices.
         pod_named: the Pod object of that name, for the mark that it is to drain.
+        port_name: of the Service's port; None for a revision, which has one.
     """
     servers: dict[str, PodServer] = {}
     for piece in slices:
-        port = _slice_port(piece)
+        port = _slice_port(piece, port_name)
         for endpoint in cast("list[Object]", piece.get("endpoints") or []):
             target = cast("Object", endpoint.get("targetRef") or {})
             name = str(target.get("name", ""))
@@ -122,8 +126,10 @@ def _address(value: Any) -> str | None:
         return None
 
 
-def _slice_port(piece: Object) -> int | None:
+def _slice_port(piece: Object, name: str | None) -> int | None:
     ports = cast("list[Object]", piece.get("ports") or [])
+    if name is not None:
+        ports = [port for port in ports if (port.get("name") or "") == name]
     named = [port for port in ports if port.get("name") in ("http", "http2", "h2c", "http1")]
     for port in named or ports:
         if port.get("port"):

@@ -10,20 +10,25 @@ from collections.abc import Mapping
 from tidegate.gateway import routes
 from tidegate.gateway.compiled import Compiled
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.routes import RouteError
+from tidegate.gateway.routes import RouteError, SlotOf
 from tidegate.kube.objects import Key
 
 
 class RouteTable:
     """Keeps the map of `plane` in line with the KIngresses.
 
+    Args:
+        plane: the HAProxy.
+        slot_of: the slot of a revision or Service, None while it has none.
+
     Attributes:
         is_known: whether what the map holds is known; if not, the next `apply` looks at all of it.
     """
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, slot_of: SlotOf) -> None:
         self.is_known = False
         self._plane = plane
+        self._slot_of = slot_of
         self._served: dict[Key, dict[str, str]] = {}
         self._owners: dict[str, Key] = {}
         self._blocked: set[Key] = set()
@@ -81,7 +86,7 @@ class RouteTable:
         try:
             entries = routes.entries(
                 compiled.routes,
-                self._plane.slots.of,
+                self._slot_of,
                 name=str(key),
                 has_https=self._plane.certificates.is_on,
             )

@@ -9,6 +9,9 @@ A host with conditions has the name `~` and a digest as value. Under `~digest|de
 what has been said above; `~digest|https` says that plain HTTP is sent to HTTPS; `~digest|rules`
 has the rules of a gray release, and `~digest|rule:<tag>` where they lead.
 
+A host that is not served as a whole has the name `~` and a digest as value as well: `~digest|paths`
+says which paths and headers lead where, as `encode_paths` writes it.
+
 `host|hash` is what a probe of the host is answered with.
 """
 
@@ -18,7 +21,9 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
+from urllib.parse import quote
 
 from tidegate.apis.networking import INGRESS_CLASS_ANNOTATION, RULE_HEADER
 from tidegate.apis.traffic_rules import (
@@ -27,7 +32,8 @@ from tidegate.apis.traffic_rules import (
     encode_rules,
     parse_rules,
 )
-from tidegate.gateway.model import HostRoute, Split
+from tidegate.gateway.model import HostRoute, PathRoute, Split
+from tidegate.gateway.targets import target_key
 from tidegate.kube.errors import UserError
 from tidegate.kube.objects import Key, Object, annotations_of, namespace_of
 
@@ -35,6 +41,14 @@ _SHARES = 100
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _TAG_HEADER = "knative-serving-tag"
 _CLASS = "tidegate.ingress.networking.knative.dev"
+_OLD_CLASS_ANNOTATION = "networking.knative.dev/ingress.class"
+_OWN_HEADERS = frozenset(("knative-serving-namespace", "knative-serving-revision"))
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,1024}")
+_LONGEST_PATHS = 8000
+
+# Instead of a slot: the request goes in again by the name that its Host header has then.
+AGAIN = "@"
 
 SlotOf = Callable[[Key], "str | None"]
 
@@ -45,7 +59,9 @@ class RouteError(UserError):
 
 def is_ours(ingress: Object) -> bool:
     """Whether the KIngress is for this kind of gateway; one without a class is."""
-    return annotations_of(ingress).get(INGRESS_CLASS_ANNOTATION, _CLASS) == _CLASS
+    annotations = annotations_of(ingress)
+    old = annotations.get(_OLD_CLASS_ANNOTATION, _CLASS)
+    return annotations.get(INGRESS_CLASS_ANNOTATION, old) == _CLASS
 
 
 def host_routes(ingress: Object) -> list[HostRoute]:
@@ -62,24 +78,71 @@ def host_routes(ingress: Object) -> list[HostRoute]:
     for number, rule in enumerate(_list(spec, "rules")):
         is_local = rule.get("visibility") == "ClusterLocal"
         redirects = spec.get("httpOption") == "Redirected" and not is_local
-        for place, path in enumerate(_list(rule.get("http"), "paths")):
-            where = f"spec.rules[{number}].http.paths[{place}]"
-            tag, by_rule = _tag(path, where)
-            splits = _splits(path, namespace_of(ingress), where)
-            routes += [
-                HostRoute(
-                    _host(host, where),
-                    tag,
-                    splits,
-                    is_local=is_local,
-                    redirects=redirects,
-                    by_rule=by_rule,
-                    rules="" if tag else rules,
-                    digest="" if tag else digest,
-                )
-                for host in _list(rule, "hosts")
-            ]
+        where = f"spec.rules[{number}].http"
+        hosts = [_host(host, where) for host in _list(rule, "hosts")]
+        for route in _of_rule(rule, namespace_of(ingress), where):
+            known = replace(
+                route,
+                is_local=is_local,
+                redirects=redirects,
+                rules="" if route.tag else rules,
+                digest="" if route.tag else digest,
+            )
+            routes += [replace(known, host=host) for host in hosts]
     return routes
+
+
+def _of_rule(rule: Object, namespace: str, where: str) -> list[HostRoute]:
+    """What becomes of the hosts of a rule: tags and the rest, or paths."""
+    paths = _list(rule.get("http"), "paths")
+    named = [(path, f"{where}.paths[{place}]") for place, path in enumerate(paths)]
+    if all(_is_plain(path) for path in paths):
+        routes: list[HostRoute] = []
+        for path, place in named:
+            tag, by_rule = _tag(path, place)
+            routes.append(HostRoute("", tag, _splits(path, namespace, place), by_rule=by_rule))
+        return routes
+    found = tuple(_path_route(path, namespace, place) for path, place in named)
+    return [HostRoute("", "", (), paths=found)]
+
+
+def _is_plain(path: Object) -> bool:
+    """Whether a path is as Routes and DomainMappings have it."""
+    names = {name.lower() for name in _map(path, "headers")}
+    if path.get("path") not in (None, "", "/") or path.get("rewriteHost"):
+        return False
+    if names not in (set[str](), {_TAG_HEADER}, {RULE_HEADER.lower()}):
+        return False
+    return not any(_headers(path, split) for split in _list(path, "splits"))
+
+
+def _headers(path: Object, split: Object) -> dict[str, str]:
+    """What is set on requests that go there, beyond what the gateway sets on all."""
+    merged = {**_map(path, "appendHeaders"), **_map(split, "appendHeaders")}
+    return {name: str(value) for name, value in merged.items() if name.lower() not in _OWN_HEADERS}
+
+
+def _path_route(path: Object, namespace: str, where: str) -> PathRoute:
+    matches = _map(path, "headers")
+    wanted = {name: str(_map(matches, name).get("exact", "")) for name in matches}
+    if RULE_HEADER.lower() in {name.lower() for name in wanted}:
+        raise RouteError(f"{where}.headers: traffic rules and paths do not go together")
+    prefix, host = str(path.get("path") or ""), str(path.get("rewriteHost") or "")
+    if prefix and not prefix.startswith("/"):
+        raise RouteError(f"{where}.path: {prefix!r} does not begin with /")
+    return PathRoute(
+        prefix,
+        _checked(wanted, f"{where}.headers"),
+        _host(host, f"{where}.rewriteHost") if host else "",
+        _splits(path, namespace, where),
+    )
+
+
+def _checked(headers: Mapping[str, str], where: str) -> tuple[tuple[str, str], ...]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise RouteError(f"{where}: {name}: {value!r} is no header")
+    return tuple(sorted(headers.items()))
 
 
 def secrets(ingress: Object) -> dict[str, Key]:
@@ -108,7 +171,7 @@ def entries(
     by_rule: dict[str, dict[str, str]] = {}
     defaults: list[tuple[HostRoute, str]] = []
     for route in routes:
-        target = _target(route, slot_of, name, result)
+        target = "" if route.paths else _target(route, slot_of, name, result)
         if route.by_rule:
             by_rule.setdefault(route.host, {})[f"rule:{route.tag}"] = target
         elif route.tag:
@@ -126,8 +189,12 @@ def entries(
             conditions["rules"] = route.rules
         if route.redirects:
             conditions["https"] = "1"
+        if route.paths:
+            conditions["paths"] = encode_paths(route, slot_of)
+        elif conditions:
+            conditions["default"] = target
         if conditions:
-            target = _conditional({**conditions, "default": target}, name, result)
+            target = _conditional(conditions, name, result)
         result[route.host] = target
         if route.digest:
             result[f"{route.host}|hash"] = route.digest
@@ -142,6 +209,46 @@ def _target(route: HostRoute, slot_of: SlotOf, name: str, result: dict[str, str]
     split = f"%{_digest(name, *shares)}"
     result.update({f"{split}|{share}": slot for share, slot in enumerate(shares)})
     return split
+
+
+def encode_paths(route: HostRoute, slot_of: SlotOf) -> str:
+    """One word for HAProxy: paths joined by `+`, their parts by `:`.
+
+    A path is its prefix, the headers that must match, the Host header it gets, and its splits;
+    a split is its percent, its slot and the headers it gets. Everything is quoted as in a URL.
+
+    Raises:
+        RouteError: a target is not there, or all of it is too long.
+    """
+    text = "+".join(_encode_path(path, route.host, slot_of) for path in route.paths)
+    if len(text) > _LONGEST_PATHS:
+        raise RouteError(
+            f"host {route.host}: its paths are longer than {_LONGEST_PATHS} characters"
+        )
+    return text
+
+
+def _encode_path(path: PathRoute, host: str, slot_of: SlotOf) -> str:
+    splits: list[str] = []
+    for split in path.splits:
+        if split.percent:
+            slot = _slot(split, host, slot_of)
+            if slot == AGAIN and not path.host:
+                raise RouteError(
+                    f"host {host}: Service {split.revision} is another name of a host: say which "
+                    "in rewriteHost"
+                )
+            splits.append("&".join([str(split.percent), slot, *_pairs(split.headers)]))
+    parts = (_quote(path.prefix), ",".join(_pairs(path.matches)), path.host, ",".join(splits))
+    return ":".join(parts)
+
+
+def _pairs(headers: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{_quote(name)}={_quote(value)}" for name, value in headers]
+
+
+def _quote(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _conditional(conditions: Mapping[str, str], name: str, result: dict[str, str]) -> str:
@@ -181,13 +288,23 @@ def _shares(route: HostRoute, slot_of: SlotOf) -> list[str]:
     for split in route.splits:
         if not split.percent:
             continue
-        slot = slot_of(split.revision)
-        if slot is None:
+        slot = _slot(split, route.host, slot_of)
+        if slot == AGAIN:
             raise RouteError(
-                f"host {route.host}: revision {split.revision} does not exist or found no slot"
+                f"host {route.host}: Service {split.revision} is another name of a host: say "
+                "which in rewriteHost"
             )
         shares += [slot] * split.percent
     return shares
+
+
+def _slot(split: Split, host: str, slot_of: SlotOf) -> str:
+    slot = slot_of(split.revision)
+    if slot is None:
+        raise RouteError(
+            f"host {host}: no revision {split.revision} exists or found a slot, and no such Service"
+        )
+    return slot
 
 
 def _splits(path: Object, namespace: str, where: str) -> tuple[Split, ...]:
@@ -195,12 +312,14 @@ def _splits(path: Object, namespace: str, where: str) -> tuple[Split, ...]:
     given = _list(path, "splits")
     for split in given:
         name = split.get("serviceName")
-        percent = split.get("percent")
-        if percent is None and len(given) == 1:
-            percent = _SHARES
+        percent = split.get("percent") or (_SHARES if len(given) == 1 else 0)
         if not name or not isinstance(percent, int):
             raise RouteError(f"{where}.splits: a split needs serviceName and percent")
-        splits.append(Split(Key(namespace, str(name)), percent))
+        if split.get("serviceNamespace", namespace) != namespace:
+            raise RouteError(f"{where}.splits: Services of other namespaces are not served")
+        key = target_key(namespace, str(name), split.get("servicePort"))
+        headers = _checked(_headers(path, split), f"{where}.appendHeaders")
+        splits.append(Split(key, percent, headers))
     total = sum(split.percent for split in splits)
     if total != _SHARES or any(split.percent < 0 for split in splits):
         raise RouteError(f"{where}.splits: percents must sum to 100, not to {total}")
@@ -226,19 +345,19 @@ def _rules(ingress: Object) -> str:
 
 def _tag(path: Object, where: str) -> tuple[str, bool]:
     """The tag a path is for, empty for none, and whether a rule leads there."""
-    headers = cast("Mapping[str, Any]", path.get("headers") or {})
-    if path.get("path") not in (None, "", "/"):
-        raise RouteError(f"{where}.path: the gateway routes by host only")
+    headers = _map(path, "headers")
     if not headers:
         return "", False
     names = {name.lower() for name in headers}
-    if names not in ({_TAG_HEADER}, {RULE_HEADER.lower()}):
-        raise RouteError(f"{where}.headers: only Knative-Serving-Tag is known")
     (match,) = headers.values()
     tag = str(match.get("exact", "")).lower()
     if not _HOST.fullmatch(tag):
         raise RouteError(f"{where}.headers: {tag!r} is no tag")
     return tag, names != {_TAG_HEADER}
+
+
+def _map(obj: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", obj.get(field) or {})
 
 
 def _list(obj: Any, field: str) -> list[Any]:

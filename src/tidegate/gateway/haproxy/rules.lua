@@ -1,7 +1,11 @@
--- Gray releases: the first rule of a host that a request matches names its tag.
+-- What hosts with conditions ask of a request.
 --
--- Rules come as one word, `tag:source:name:kind:text`, several joined by `+`, every part with
--- percent signs as in a URL.
+-- Gray releases: the first rule of a host that a request matches names its tag. Rules come as one
+-- word, `tag:source:name:kind:text`, several joined by `+`, every part with percent signs as in a
+-- URL.
+--
+-- Paths: the first that a request fits names its slot and sets headers. They come as
+-- `encode_paths` writes them.
 
 local LONGEST_MATCHED = 64
 local MOST_KEPT = 1000
@@ -26,14 +30,14 @@ local function read(text)
   return rules
 end
 
-local function rules_of(text)
-  local rules = kept[text]
-  if rules == nil then
+local function known(text, reader)
+  local found = kept[text]
+  if found == nil then
     if number_kept >= MOST_KEPT then kept, number_kept = {}, 0 end
-    rules = read(text)
-    kept[text], number_kept = rules, number_kept + 1
+    found = reader(text)
+    kept[text], number_kept = found, number_kept + 1
   end
-  return rules
+  return found
 end
 
 local get = {
@@ -54,9 +58,70 @@ local function matches(txn, rule)
 end
 
 core.register_action("choose", { "http-req" }, function(txn)
-  for _, rule in ipairs(rules_of(txn:get_var("txn.rules"))) do
+  for _, rule in ipairs(known(txn:get_var("txn.rules"), read)) do
     if matches(txn, rule) then
       txn:set_var("txn.rule", rule.tag)
+      return
+    end
+  end
+end)
+
+local function read_headers(text, separator)
+  local headers = {}
+  for name, value in text:gmatch("([^=" .. separator .. "]+)=([^" .. separator .. "]*)") do
+    headers[decode(name)] = decode(value)
+  end
+  return headers
+end
+
+local function read_paths(text)
+  local paths = {}
+  for word in text:gmatch("[^+]+") do
+    local prefix, matches, host, given = word:match("^([^:]*):([^:]*):([^:]*):([^:]*)$")
+    local splits = {}
+    for percent, slot, headers in given:gmatch("(%d+)&([^&,]+)&?([^,]*)") do
+      local split = { percent = tonumber(percent), slot = slot, headers = read_headers(headers, "&") }
+      splits[#splits + 1] = split
+    end
+    paths[#paths + 1] = {
+      prefix = decode(prefix),
+      matches = read_headers(matches, ","),
+      host = host,
+      splits = splits,
+    }
+  end
+  return paths
+end
+
+local function fits(txn, path, entry)
+  if path:sub(1, #entry.prefix) ~= entry.prefix then return false end
+  for name, value in pairs(entry.matches) do
+    if txn.f:req_fhdr(name) ~= value then return false end
+  end
+  return true
+end
+
+local function draw(txn, splits)
+  local share = txn.f:rand(100)
+  for _, split in ipairs(splits) do
+    share = share - split.percent
+    if share < 0 then return split end
+  end
+end
+
+core.register_action("dispatch", { "http-req" }, function(txn)
+  local path = txn.f:path() or ""
+  txn:unset_var("txn.slot")
+  for _, entry in ipairs(known(txn:get_var("txn.paths"), read_paths)) do
+    if fits(txn, path, entry) then
+      local split = draw(txn, entry.splits)
+      if entry.host ~= "" then txn.http:req_set_header("host", entry.host) end
+      for name, value in pairs(split.headers) do txn.http:req_set_header(name, value) end
+      if split.slot == "@" then
+        txn:set_var("txn.again", "1")
+      else
+        txn:set_var("txn.slot", split.slot)
+      end
       return
     end
   end
