@@ -1,0 +1,71 @@
+"""Clients that leave while they are held: their requests reach no pod."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.gateway.clients import Request
+from tests.gateway.pods import CountingPod
+from tests.gateway.world import World
+
+
+async def _served_from_zero(world: World, *, limit: int) -> CountingPod:
+    """A pod that has served held requests, and takes none any more."""
+    await world.revision("sd-00001", limit=limit)
+    await world.route("sd", {"sd-00001": 100})
+    first = [await world.send("sd", f"/work?n=first-{n}") for n in range(4)]
+    await world.demand("sd-00001", held=4)
+    pod = await world.pod("sd-00001", "sd-a")
+    assert [(await request.answer()).status for request in first] == [200] * 4
+    await world.endpoint("sd-00001", pod, ready=False)
+    await world.in_rotation("sd-00001", 0)
+    pod.seen.clear()
+    return pod
+
+
+async def _hold(world: World, number: int, name: str) -> list[Request]:
+    return list(
+        await asyncio.gather(*(world.send("sd", f"/work?n={name}-{n}") for n in range(number)))
+    )
+
+
+@pytest.mark.parametrize("limit", [0, 4])
+@pytest.mark.parametrize("reset", [False, True])
+async def test_all_who_leave_while_they_are_held_are_noticed(
+    world: World, limit: int, reset: bool
+) -> None:
+    pod = await _served_from_zero(world, limit=limit)
+    gone = await _hold(world, 60, "gone")
+    await world.demand("sd-00001", held=60)
+    stay = await _hold(world, 20, "stays")
+    await world.demand("sd-00001", held=80)
+
+    for request in gone:
+        request.leave(reset=reset)
+    await world.demand("sd-00001", held=20)
+    await world.endpoint("sd-00001", pod)
+
+    assert [(await request.answer()).status for request in stay] == [200] * 20
+    assert sorted(pod.seen) == sorted(f"/work?n=stays-{n}" for n in range(20))
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_who_leaves_between_the_park_and_a_pod_is_noticed(world: World, reset: bool) -> None:
+    """Let go by the park, and queued for the one pod, which is busy with the first of them."""
+    pod = await _served_from_zero(world, limit=1)
+    first = await world.send("sd", "/hold")
+    await world.demand("sd-00001", held=1)
+    gone = await _hold(world, 30, "gone")
+    await world.demand("sd-00001", held=31)
+    await world.endpoint("sd-00001", pod)
+    await world.demand("sd-00001", in_flight=1, queued=30, held=0)
+
+    for request in gone:
+        request.leave(reset=reset)
+    await world.demand("sd-00001", queued=0)
+    pod.released.set()
+
+    assert (await first.answer()).status == 200
+    assert pod.seen == ["/hold"]
