@@ -31,7 +31,14 @@ from rich.table import Table
 
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.haproxy import binary
-from tidegate.gateway.model import HostRoute, PodServer, Revision, Split
+from tidegate.gateway.model import (
+    USUAL_TIMEOUT_MS,
+    USUAL_TUNNEL_MS,
+    HostRoute,
+    PodServer,
+    Revision,
+    Split,
+)
 from tidegate.gateway.routes import entries
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.kube.clock import SystemClock
@@ -105,6 +112,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=0, help="of the gateway's HAProxy")
     options = parser.parse_args()
     wrk = _wrk()
     threads = len(os.sched_getaffinity(0))
@@ -130,7 +138,7 @@ def main() -> None:
 async def _through_gateway(
     directory: Path, pods: list[int], references: list[Case], wrk: str, options: argparse.Namespace
 ) -> None:
-    settings = GatewaySettings(data_dir=directory, port=_free_port())
+    settings = GatewaySettings(data_dir=directory, port=_free_port(), threads=options.threads)
     plane = DataPlane(settings, SystemClock())
     await plane.open()
     try:
@@ -200,7 +208,11 @@ def _read_records(wrk: str, case: Case, options: argparse.Namespace, path: Path)
 
 def _publish(plane: DataPlane, name: str, limit: int, pods: list[int]) -> None:
     revision = Revision(
-        Key("bench", name), limit, timeout_ms=60_000, max_queued=10_000, tunnel_ms=60_000
+        Key("bench", name),
+        limit,
+        timeout_ms=USUAL_TIMEOUT_MS,
+        max_queued=10_000,
+        tunnel_ms=USUAL_TUNNEL_MS,
     )
     plane.place(revision)
     servers = [PodServer(f"pod-{n}", "127.0.0.1", port, True) for n, port in enumerate(pods)]

@@ -159,7 +159,7 @@ async def test_a_service_is_there_over_https_with_a_certificate_for_its_host(
     got = answer.json()["headers"]
     assert answer.status == 200
     assert got["x-forwarded-proto"] == "https"
-    assert got["forwarded"] == 'for="127.0.0.1";host="echo.default.localhost";proto=https'
+    assert got["forwarded"] == 'for="127.0.0.1";proto=https;host="echo.default.localhost"'
     assert (await tls.world.fetch("echo")).json()["headers"]["x-forwarded-proto"] == "http"
 
 

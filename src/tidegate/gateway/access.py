@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1 << 18
 _LONGEST_LINE = 1 << 16
 _KEPT = 100
-_FIELDS = 13
+_FIELDS = 14
 _NO_POD = frozenset(("<NOSRV>", "park", "-"))
 
 
@@ -39,7 +39,7 @@ class AccessRecord:
         held_since: when that began, seconds since the epoch, 0 if it was not held.
         sent: bytes of the answer.
         received: bytes of the request.
-        request_id: the header X-Request-Id.
+        request_id: the header X-Request-Id that the pod got.
     """
 
     revision: Key | None
@@ -176,7 +176,7 @@ def split_frames(data: bytes) -> tuple[list[bytes], bytes]:
 
 def parse(line: bytes) -> AccessRecord | None:
     """One line of HAProxy's `log-format`, None for any other message."""
-    fields = line.decode(errors="replace").rstrip("\n").split("\t")
+    fields = line.decode(errors="replace").rstrip("\n").split(" ", _FIELDS - 1)
     if len(fields) != _FIELDS:
         return None
     return _record(fields)
@@ -199,16 +199,13 @@ def _record(fields: list[str]) -> AccessRecord | None:
             sent=int(fields[8]),
             received=int(fields[9]),
             method=fields[10],
-            path=fields[12],
-            request_id=_text(fields[11]),
+            path=fields[11],
+            # The client's own, if it sent one: spaces in it spoil nothing, for it stands last.
+            request_id=fields[12] if fields[13] == "-" else fields[13],
             held_since=float(since or 0),
         )
     except ValueError:
         return None
-
-
-def _text(field_: str) -> str:
-    return "" if field_ == "-" else field_
 
 
 def _destination(fields: list[str]) -> tuple[str, int, str, str]:

@@ -438,10 +438,12 @@ def _revision_entry(slot: str, revision: Revision) -> str:
         slot,
         revision.key.namespace,
         revision.key.name,
-        str(revision.timeout_ms),
         str(revision.max_queued),
-        str(revision.tunnel_ms),
     ]
+    if revision.is_plain:
+        # The slash at the end tells HAProxy that there is no more to do.
+        return "/".join([*fields, ""])
+    fields += [str(revision.timeout_ms), str(revision.tunnel_ms)]
     if revision.affinity is not None:
         fields += [revision.affinity.cookie, str(revision.affinity.max_age)]
     return "/".join(fields)

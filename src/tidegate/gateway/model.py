@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from tidegate.kube.objects import Key
 
+# Time limits of a Revision that says nothing of them: Knative's `timeoutSeconds`, and none on what
+# a WebSocket may be silent, milliseconds.
+USUAL_TIMEOUT_MS = 300_000
+USUAL_TUNNEL_MS = 86_400_000
+
 
 @dataclass(frozen=True)
 class Affinity:
@@ -40,6 +45,12 @@ class Revision:
     @property
     def is_limited(self) -> bool:
         return self.limit > 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has the usual time limits, and sessions do not stick."""
+        limits = (self.timeout_ms, self.tunnel_ms)
+        return limits == (USUAL_TIMEOUT_MS, USUAL_TUNNEL_MS) and self.affinity is None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,13 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from tidegate.gateway.model import Affinity, PodServer, Revision
+from tidegate.gateway.model import (
+    USUAL_TIMEOUT_MS,
+    USUAL_TUNNEL_MS,
+    Affinity,
+    PodServer,
+    Revision,
+)
 from tidegate.kube.objects import Object, annotations_of, is_deleting, key_of, labels_of
 
 DRAIN = "tidegate.dev/drain"
@@ -21,8 +27,6 @@ _COOKIE_NAME = "serving.knative.dev.alibabacloud/cookie-name"
 _COOKIE_TIMEOUT = "serving.knative.dev.alibabacloud/cookie-timeout"
 _DEFAULT_COOKIE = "tidegate-session"
 _DEFAULT_COOKIE_SECONDS = 1800
-_DEFAULT_TIMEOUT_SECONDS = 300
-_DAY_MS = 86_400_000
 _COOKIE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 _H2_PORTS = frozenset(("h2c", "http2"))
@@ -139,15 +143,15 @@ def _slice_port(piece: Object, name: str | None) -> int | None:
 
 def _timeout_ms(spec: Object) -> int:
     """The first limit a silent pod runs into: response start, idle, or the whole request."""
-    seconds = [int(spec.get("timeoutSeconds") or 0) or _DEFAULT_TIMEOUT_SECONDS]
-    limits = (spec.get("responseStartTimeoutSeconds"), spec.get("idleTimeoutSeconds"))
-    seconds += [int(limit) for limit in limits if limit]
-    return min(seconds) * 1000
+    limits = [int(spec.get("timeoutSeconds") or 0) * 1000 or USUAL_TIMEOUT_MS]
+    others = (spec.get("responseStartTimeoutSeconds"), spec.get("idleTimeoutSeconds"))
+    limits += [int(seconds) * 1000 for seconds in others if seconds]
+    return min(limits)
 
 
 def _tunnel_ms(spec: Object) -> int:
     """How long a tunnel may be silent: the other limits end with the answer that opens it."""
-    return int(spec.get("idleTimeoutSeconds") or 0) * 1000 or _DAY_MS
+    return int(spec.get("idleTimeoutSeconds") or 0) * 1000 or USUAL_TUNNEL_MS
 
 
 def _ports(spec: Object) -> list[Object]:
