@@ -164,6 +164,8 @@ class Admission:
         if spec.prepare and not errors:
             spec.prepare(obj, old, self._view, errors)
         errors.raise_for(spec.resource, obj)
+        if spec.warn:
+            context.warnings.extend(spec.warn(obj))
         return obj
 
     def _counted(self, spec: KindSpec, new: Object, old: Object) -> Object:

@@ -6,9 +6,11 @@ when one is deleted it deletes the objects of its kind before it lets the defini
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tidegate.apiserver.registry.custom import CLEANUP, specs_of
 from tidegate.apiserver.registry.registry import Registry
-from tidegate.apiserver.registry.spec import KindSpec
+from tidegate.apiserver.registry.spec import ALL_VERBS, KindSpec
 from tidegate.apiserver.values import objects, section, strings
 from tidegate.kube.client import Client
 from tidegate.kube.clock import rfc3339
@@ -26,6 +28,7 @@ from tidegate.kube.objects import (
 from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 
 _CLEANUP_POLL_SECONDS = 0.5
+_VERBS_WHILE_ENDING = tuple(verb for verb in ALL_VERBS if verb != "create")
 
 
 class CustomKinds:
@@ -57,11 +60,12 @@ class CustomKinds:
             return None
         conflict = self._conflict(definition)
         specs = [] if conflict else specs_of(definition)
-        self._serve_changed(key.name, definition, specs)
         if is_deleting(definition):
-            return await self._clean_up(definition, specs)
-        await self._write_status(definition, conflict)
-        return None
+            specs = [replace(spec, verbs=_VERBS_WHILE_ENDING) for spec in specs]
+        self._serve_changed(key.name, definition, specs)
+        if await self._write_status(definition, conflict) or not is_deleting(definition):
+            return None
+        return await self._clean_up(definition, specs)
 
     def _serve_changed(self, name: str, definition: Object, specs: list[KindSpec]) -> None:
         generation = definition["metadata"].get("generation")
@@ -81,50 +85,52 @@ class CustomKinds:
         else:
             self._generations.pop(name, None)
 
-    def _conflict(self, definition: Object) -> str:
-        """Why the names cannot be served, or nothing: another kind of the group has them."""
+    def _conflict(self, definition: Object) -> tuple[str, str] | None:
+        """Why the names cannot be served, as reason and message: another kind has them."""
         spec = section(definition, "spec")
         names = section(spec, "names")
         own = {s.resource for s in self._served.get(name_of(definition), [])}
-        for other in self._registry.specs():
-            resource = other.resource
-            if resource.group != spec.get("group") or resource in own:
-                continue
-            if resource.plural == names.get("plural") or resource.kind == names.get("kind"):
-                return f"{resource.kind} ({resource.qualified}) is served already"
-        return ""
+        others = [
+            other.resource
+            for other in self._registry.specs()
+            if other.resource.group == spec.get("group") and other.resource not in own
+        ]
+        plurals = {r.plural for r in others} | {short for r in others for short in r.short_names}
+        singulars = {r.kind.lower() for r in others}
+        kinds = {r.kind for r in others} | {f"{r.kind}List" for r in others}
+        # Of several, Kubernetes tells the last that it finds.
+        for reason, name, taken in (
+            ("ListKindConflict", names.get("listKind"), kinds),
+            ("KindConflict", names.get("kind"), kinds),
+            *(("ShortNamesConflict", n, plurals) for n in strings(names.get("shortNames"))),
+            ("SingularConflict", names.get("singular"), plurals | singulars),
+            ("PluralConflict", names.get("plural"), plurals | singulars),
+        ):
+            if name in taken:
+                return reason, f'"{name}" is already in use'
+        return None
 
-    async def _write_status(self, definition: Object, conflict: str) -> None:
+    async def _write_status(self, definition: Object, conflict: tuple[str, str] | None) -> bool:
+        """Tells whether there was anything to write: then its event leads back here."""
         now = rfc3339(self._clock.time())
         spec, status = section(definition, "spec"), section(definition, "status")
         stored = next(str(v["name"]) for v in objects(spec.get("versions")) if v.get("storage"))
         versions = strings(status.get("storedVersions"))
-        accepted = {
-            "type": "NamesAccepted",
-            "status": "False" if conflict else "True",
-            "reason": "Conflict" if conflict else "NoConflicts",
-            "message": conflict or "no conflicts found",
-        }
-        established = {
-            "type": "Established",
-            "status": "False" if conflict else "True",
-            "reason": "NotAccepted" if conflict else "InitialNamesAccepted",
-            "message": "not all names are accepted" if conflict else "the initial names are served",
-        }
-        conditions = with_condition(conditions_of(definition), accepted, now=now)
-        conditions = with_condition(conditions, established, now=now)
+        conditions = conditions_of(definition)
+        for condition in _conditions(conflict, ending=is_deleting(definition)):
+            conditions = with_condition(conditions, condition, now=now)
         wanted: Object = {
             **status,
             "conditions": conditions,
             "acceptedNames": {} if conflict else section(spec, "names"),
             "storedVersions": versions if stored in versions else [*versions, stored],
         }
-        if wanted != status:
-            await self._client.update(
-                CUSTOM_RESOURCE_DEFINITIONS,
-                {**definition, "status": wanted},
-                subresource="status",
-            )
+        if wanted == status:
+            return False
+        await self._client.update(
+            CUSTOM_RESOURCE_DEFINITIONS, {**definition, "status": wanted}, subresource="status"
+        )
+        return True
 
     async def _clean_up(self, definition: Object, specs: list[KindSpec]) -> float | None:
         finalizers = strings(definition["metadata"].get("finalizers"))
@@ -154,3 +160,33 @@ class CustomKinds:
             except NotFound:
                 continue
         return bool(listing.items)
+
+
+def _conditions(conflict: tuple[str, str] | None, *, ending: bool) -> list[Object]:
+    reason, message = conflict or ("NoConflicts", "no conflicts found")
+    conditions: list[Object] = [
+        {
+            "type": "NamesAccepted",
+            "status": "False" if conflict else "True",
+            "reason": reason,
+            "message": message,
+        },
+        {
+            "type": "Established",
+            "status": "False" if conflict else "True",
+            "reason": "NotAccepted" if conflict else "InitialNamesAccepted",
+            "message": (
+                "not all names are accepted" if conflict else "the initial names have been accepted"
+            ),
+        },
+    ]
+    if ending:
+        conditions.append(
+            {
+                "type": "Terminating",
+                "status": "True",
+                "reason": "InstanceDeletionInProgress",
+                "message": "CustomResource deletion is in progress",
+            }
+        )
+    return conditions

@@ -1,7 +1,8 @@
 """Kinds that are not shown as they are stored.
 
 Custom kinds are stored at the version they were written at; their versions differ in `apiVersion`
-alone, for the only conversion offered is none. Others are a form of another kind.
+alone, for the only conversion offered is none. Defaults that their schema has got since are filled
+in when they are read. Others are a form of another kind.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from tidegate.kube.objects import Object
 
 def served(spec: KindSpec, stored: Stored) -> Stored:
     """The object at the version of `spec`."""
-    version = spec.resource.api_version
-    if not spec.converts or stored.object.get("apiVersion") == version:
+    if not spec.converts:
         return stored
-    form = spec.form
-    obj = form.from_stored(stored.object) if form else {**stored.object, "apiVersion": version}
-    return Stored(obj, orjson.dumps(obj), stored.version)
+    obj = stored.object
+    shown = spec.complete(obj) if spec.complete else obj
+    version = spec.resource.api_version
+    if shown.get("apiVersion") != version:
+        form = spec.form
+        shown = form.from_stored(shown) if form else {**shown, "apiVersion": version}
+    return stored if shown is obj else Stored(shown, orjson.dumps(shown), stored.version)
 
 
 def as_stored(spec: KindSpec, obj: Object) -> Object:

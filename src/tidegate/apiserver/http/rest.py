@@ -126,6 +126,8 @@ class ResourceHandler:
     async def handle(self, call: Call) -> None:
         """Carry the request out and answer it."""
         target = call.target
+        if call.spec.deprecation:
+            call.exchange.warnings.append(call.spec.deprecation)
         key = (target.group, target.plural, target.subresource)
         special = self._subresources.get(key) if target.subresource else None
         if special is not None:

@@ -87,6 +87,7 @@ class KindSpec:
             verb `create`.
         reader: gives the objects of a namespace, or of all, of a kind that is not stored; such a
             kind has only the verbs `get` and `list`.
+        warn: what the user is told about an object that is taken nevertheless.
         status_subresource: status is written only through `/status`.
         kept_by_status: metadata that a write of the status leaves as it is, of built-in types;
             of others it leaves all.
@@ -96,6 +97,9 @@ class KindSpec:
         strategic: strategic merge patch is offered (built-in types only).
         default_propagation: of a delete that names none, where it is not `Background`.
         custom: comes from a CustomResourceDefinition, so that other versions of it may be stored.
+        complete: of a custom kind, gives an object the defaults that its schema has got since it
+            was stored.
+        deprecation: what users of this version are warned of, empty for nothing.
         form: where the objects are stored as another kind's.
         verbs: what is served.
         printer_columns: for tables, where the kind brings its own.
@@ -111,6 +115,7 @@ class KindSpec:
     admit: Admit | None = None
     prepare: Prepare | None = None
     create_handler: CreateHandler | None = None
+    warn: Callable[[Object], Iterable[str]] | None = None
     reader: Reader | None = None
     status_subresource: bool = False
     kept_by_status: tuple[str, ...] = ()
@@ -120,6 +125,8 @@ class KindSpec:
     strategic: bool = False
     default_propagation: str = ""
     custom: bool = False
+    complete: Callable[[Object], Object] | None = None
+    deprecation: str = ""
     form: Form | None = None
     verbs: tuple[str, ...] = ALL_VERBS
     printer_columns: tuple[PrinterColumn, ...] = ()

@@ -9,7 +9,8 @@ import re
 from functools import lru_cache
 from typing import Any, cast
 
-from tidegate.apiserver.registry.fielderrors import FieldErrors, join
+from tidegate.apiserver.registry.fielderrors import FieldErrors, join, show
+from tidegate.apiserver.registry.formats import has_form
 from tidegate.apiserver.registry.spec import Schema
 from tidegate.apiserver.values import mapping, strings
 from tidegate.kube.objects import Object, thaw
@@ -33,6 +34,53 @@ def apply_defaults(schema: Schema, value: Any) -> None:
             apply_defaults(mapping(schema.get("items")), item)
 
 
+def completed(schema: Schema, obj: Object) -> Object:
+    """The object with the schema's defaults, or itself where it has them all."""
+    if not _lacks_defaults(schema, obj):
+        return obj
+    whole = thaw(obj)
+    apply_defaults(schema, whole)
+    return whole
+
+
+def has_defaults(schema: Schema) -> bool:
+    """Whether a schema gives any default."""
+    parts = [*mapping(schema.get("properties")).values(), schema.get("additionalProperties")]
+    return any(
+        "default" in mapping(part) or has_defaults(mapping(part))
+        for part in (*parts, schema.get("items"))
+        if isinstance(part, dict)
+    )
+
+
+def _lacks_defaults(schema: Schema, value: Any) -> bool:
+    if isinstance(value, dict):
+        entries = cast("Object", value)
+        properties = mapping(schema.get("properties"))
+        others = mapping(schema.get("additionalProperties"))
+        return any(
+            name not in entries and "default" in mapping(field)
+            for name, field in properties.items()
+        ) or any(
+            _lacks_defaults(mapping(properties.get(name, others)), item)
+            for name, item in entries.items()
+        )
+    items = mapping(schema.get("items"))
+    return isinstance(value, list) and any(
+        _lacks_defaults(items, item) for item in cast("list[Any]", value)
+    )
+
+
+def check_default(schema: Schema, path: str, errors: FieldErrors) -> None:
+    """Report where the default of a schema is no value that the schema allows."""
+    value = schema["default"]
+    kind = schema.get("type")
+    if kind and not _is_of(str(kind), value):
+        errors.invalid(path, value, f"default in body must be of type {kind}")
+    else:
+        check_values(schema, value, path, errors)
+
+
 def check_values(schema: Schema, value: Any, path: str, errors: FieldErrors) -> None:
     """Report what breaks the schema's rules: required, enum, bounds, patterns, combinations."""
     if "enum" in schema and value not in schema["enum"]:
@@ -52,6 +100,10 @@ def _check_map(schema: Schema, value: Object, path: str, errors: FieldErrors) ->
     for name in strings(schema.get("required")):
         if name not in value:
             errors.required(join(path, name))
+    if schema.get("x-kubernetes-embedded-resource"):
+        for name in ("apiVersion", "kind"):
+            if not value.get(name):
+                errors.required(join(path, name), "must not be empty")
     _check_size(schema, len(value), "Properties", "properties", value, path, errors)
     properties = mapping(schema.get("properties"))
     others = mapping(schema.get("additionalProperties"))
@@ -86,6 +138,9 @@ def _check_text(schema: Schema, value: str, path: str, errors: FieldErrors) -> N
         errors.invalid(path, value, f"{path} in body should be at least {low} chars long")
     if high is not None and len(value) > high:
         errors.invalid(path, value, f"{path} in body should be at most {high} chars long")
+    form = str(schema.get("format") or "")
+    if not has_form(form, value):
+        errors.invalid(path, value, f"{path} in body must be of type {form}: {show(value)}")
     pattern = schema.get("pattern")
     if pattern and not _pattern(str(pattern)).search(value):
         errors.invalid(path, value, f"{path} in body should match '{pattern}'")

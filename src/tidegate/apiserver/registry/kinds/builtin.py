@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tidegate.apiserver.registry.custom import default_definition, validate_definition
+from tidegate.apiserver.registry.custom import (
+    default_definition,
+    validate_definition,
+    warn_of_definition,
+)
 from tidegate.apiserver.registry.kinds.cluster import CLUSTER_KINDS
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.core import CORE_KINDS
@@ -24,6 +28,7 @@ BUILTIN_KINDS = (
         "apiextensions",
         default=default_definition,
         validate=validate_definition,
+        warn=warn_of_definition,
         status_subresource=True,
         generation=True,
     ),
