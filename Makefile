@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo stop test torture lint format bench lock train-tiny eval-tiny test-diffusers bench-diffusers clean
+.PHONY: help install demo stop test test-client-go torture lint format bench lock train-tiny eval-tiny
+.PHONY: test-diffusers bench-diffusers clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z -]+):.*## /\1|/' \
@@ -29,6 +30,11 @@ test: $(STAMP) ## Run every test, end to end ones too
 	@scripts/run-tests $(VENV)
 	$(MAKE) --no-print-directory -C images/stable-diffusion test
 	$(MAKE) --no-print-directory -C images/portal test
+
+test-client-go: $(STAMP) ## Test the API by client-go (fetches Go and client-go: 4 minutes the first time)
+	@scripts/install-test-tools
+	@scripts/build-client-go $(VENV)
+	$(BIN)/pytest tests/conformance/test_client_go.py
 
 torture: $(STAMP) ## Change and break everything under load for an hour (HITLESS_REQUESTS, TORTURE_SECONDS)
 	@scripts/install-test-tools
