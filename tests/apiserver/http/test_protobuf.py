@@ -101,6 +101,17 @@ def test_times_and_quantities() -> None:
     assert pod["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "500m"}
 
 
+def test_kinds_of_the_same_name_are_told_apart_by_their_version() -> None:
+    known = {"reason": "Tested", "note": "twice", "series": {"count": 2}}
+    for version, fields in (
+        ("v1", {"reason": "Tested", "message": "twice", "series": {"count": 2}}),
+        ("events.k8s.io/v1", known),
+    ):
+        table = f"{version}/Event" if "/" in version else "Event"
+        decoded = decode(body(version, "Event", encode(fields, table)))
+        assert decoded == {"apiVersion": version, "kind": "Event", **fields}
+
+
 def test_json_inside_the_envelope() -> None:
     envelope = b"k8s\0" + chunk(2, b'{"kind":"Unicorn"}') + chunk(4, "application/json")
     assert decode(envelope) == {"kind": "Unicorn"}

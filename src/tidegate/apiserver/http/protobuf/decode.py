@@ -95,9 +95,10 @@ def _decode(body: bytes) -> Object:
     raw = _bytes(envelope.get(2, b""))
     if _bytes(envelope.get(4, b"")) == b"application/json":
         return cast("Object", orjson.loads(raw))
-    if kind not in messages():
+    message = messages().get(f"{version}/{kind}") or messages().get(kind)
+    if message is None:
         raise BadRequest(f"{kind} in version {version!r} is not accepted as protobuf: send JSON")
-    return {"apiVersion": version, "kind": kind, **_fields(raw, messages()[kind], 0)}
+    return {"apiVersion": version, "kind": kind, **_fields(raw, message, 0)}
 
 
 def _fields(data: bytes, message: Message, depth: int) -> Object:

@@ -2,7 +2,8 @@
 
 `messages.txt` has one line per message: its name, then `number:field:type` for each field. Types:
 `string int bool double bytes`, another message, `[]T` for repeated fields, `{}T` for maps with
-string keys. A field named `-` is a message whose fields belong to the one around it.
+string keys. A field named `-` is a message whose fields belong to the one around it. Where kinds of
+several groups share a name, all but one bear their version before it: `events.k8s.io/v1/Event`.
 """
 
 from __future__ import annotations
