@@ -18,6 +18,7 @@ from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import Sampler
 from tidegate.gateway.haproxy.socket import AdminError
 from tidegate.gateway.model import Affinity
+from tidegate.gateway.places import Places
 from tidegate.gateway.route_table import RouteTable
 from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.slots import PoolExhaustedError
@@ -58,6 +59,7 @@ class Agent:
         plane: the HAProxy it keeps.
         sampler: told which slots to measure.
         sessions: told whose sessions stick.
+        places: says which pods are this gateway's, and how much of them.
         forget: called with each revision that the gateway serves no more.
         max_queued: requests that may wait for a revision that does not say.
     """
@@ -68,6 +70,7 @@ class Agent:
         plane: DataPlane,
         sampler: Sampler,
         sessions: Sessions,
+        places: Places,
         *,
         forget: Callable[[Key], None],
         max_queued: int,
@@ -76,6 +79,7 @@ class Agent:
         self._plane = plane
         self._sampler = sampler
         self._sessions = sessions
+        self._places = places
         self._forget = forget
         self._max_queued = max_queued
         self._ingresses = context.informers.of(KINGRESSES)
@@ -102,6 +106,10 @@ class Agent:
             self._turn,
             servers=self._targets.servers,
             mark=lambda key: self._mark(revision=key),
+        )
+        places.bind(
+            mark=lambda key: self._mark(revision=key),
+            busy=lambda key: frozenset(self._unfinished.busy(key, self._targets.servers(key))),
         )
         self._on_outcome: list[OutcomeHandler] = []
         self._ingresses.add_handler(self._follow_ingress)
@@ -170,6 +178,7 @@ class Agent:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._supervise())
                 group.create_task(self._synchronize())
+                group.create_task(self._places.run())
                 group.create_task(self._delete_idle())
                 group.create_task(self._unfinished.run())
                 group.create_task(self._follow_predecessor())
@@ -199,6 +208,7 @@ class Agent:
     async def _synchronize(self) -> None:
         for informer in self._informers:
             await informer.wait_synced()
+        await self._places.wait_synced()
         self.mark_all()
         while True:
             await self._wake.wait()
@@ -296,7 +306,7 @@ class Agent:
             self._starved.add(key)
             return
         pods = self._unfinished.spare(revision, self._targets.servers(key))
-        unplaced = self._plane.set_servers(revision, pods)
+        unplaced = self._plane.set_servers(revision, self._places.divide(revision, pods))
         if unplaced:
             logger.error(
                 "gateway: no stage is left for pods %s: as many pods of revisions with a "
@@ -326,6 +336,7 @@ class Agent:
             self._unused.discard(key)
             self._sampler.unwatch(slot, key)
             self._sessions.forget(key)
+            self._places.forget(key)
             self._forget(key)
             self._feed_starved()
         else:

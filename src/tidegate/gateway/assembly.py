@@ -11,9 +11,12 @@ from tidegate.gateway.agent import Agent
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.demand import Sampler
 from tidegate.gateway.listener import listening
+from tidegate.gateway.membership import Membership
+from tidegate.gateway.places import Places
 from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.settings import GatewaySettings, TlsSettings
 from tidegate.gateway.status import Drains, RouteStatus
+from tidegate.gateway.watchdog import Watchdog
 from tidegate.kube.controller import Context
 
 __all__ = ["Gateway", "GatewaySettings", "TlsSettings", "build"]
@@ -31,11 +34,15 @@ class Gateway:
         self._sampler = Sampler(self._plane, self._hub, self._sessions, context.clock)
         self.records = AccessRecords(lambda: self._sampler.lateness)
         self.records.subscribe(self._sessions.take)
+        watchdog = Watchdog(self._plane, lambda: self._places.longest)
+        self._membership = Membership(context, settings.name, watchdog)
+        self._places = Places(context, self._plane, self._membership, self._hub, settings.name)
         self._agent = Agent(
             context,
             self._plane,
             self._sampler,
             self._sessions,
+            self._places,
             forget=self.records.forget,
             max_queued=settings.max_queued,
         )
@@ -73,6 +80,10 @@ class Gateway:
     async def stop_proxy(self) -> None:
         """End HAProxy, whether or not `run` is running; what is in flight gets some seconds."""
         await self._plane.stop_all()
+
+    async def leave(self) -> None:
+        """Tell the others that this gateway has gone for good; its HAProxy has ended."""
+        await self._membership.leave()
 
     async def _serve_notices(self, reader: asyncio.StreamReader) -> None:
         text = await reader.read(_MOST_NOTICE)

@@ -68,6 +68,7 @@ class DataPlane:
         self._leaving: dict[tuple[str, str], None] = {}
         self._pending: list[str] = []
         self._closed: set[str] = set()
+        self._kept: tuple[float, int] | None = None
         self.is_stale = False
         # Ports whose pods may still work for a HAProxy that has died.
         self.orphaned: frozenset[int] = frozenset()
@@ -206,6 +207,10 @@ class DataPlane:
         self.is_stale = False
         self._leaving, self._stage_of = {}, {}
         self._pending, self._closed = ["open park all"], set()
+        if self._kept is not None:
+            until, ends_within = self._kept
+            seconds = max(int(until - self._clock.monotonic()), 0)
+            self._pending.append(f"keep places {seconds} {ends_within}")
         self._free_stages = [
             stage for stage in reversed(self.config.stages) if not found.get(stage)
         ]
@@ -346,6 +351,29 @@ class DataPlane:
         rows = state.parse_stat(await self.admin.read(f"show stat {slot} 2 -1"))
         return sum(row.current for row in rows)
 
+    async def keep_places(self, seconds: int, ends_within: int) -> None:
+        """Let HAProxy use pods that others share for so long, and without end for 0.
+
+        Raises:
+            AdminError: it does not answer.
+        """
+        self._kept = (self._clock.monotonic() + seconds, ends_within) if seconds else None
+        command = f"keep places {seconds} {ends_within}" if seconds else "keep places off"
+        if self.before is not None:
+            await self.before.keep_places(seconds, ends_within)
+        await self.admin.change([command])
+
+    async def places_used(self, revision: Key, pod: str) -> int:
+        """Places of a pod that requests have, whatever became of their clients."""
+        slot = self.slots.of(revision)
+        if slot is None:
+            return 0
+        stage = self.stages_of(slot).get(pod, "")
+        commands = [f"show stat {proxy} 4 -1" for proxy in (slot, stage) if proxy]
+        rows = state.parse_stat(await self.admin.read(*commands))
+        names = (pod, servers.stage_server(slot, pod))
+        return max((row.current for row in rows if row.server in names), default=0)
+
     @property
     def has_leaving(self) -> bool:
         """Whether servers wait to be deleted."""
@@ -409,14 +437,17 @@ class DataPlane:
 
     def _follow(self, commands: Iterable[str]) -> None:
         for command in commands:
-            verb, _, where, *rest = command.split()
+            verb, _, *rest = command.split()
+            where = rest.pop(0) if verb != "set" else rest.pop(1)
             proxy, _, name = where.partition("/")
             here = self.servers.setdefault(proxy, {})
             if verb == "add":
-                here[name] = _added(proxy, name, rest[0])
+                here[name] = replace(_added(proxy, name, rest[0]), maxconn=_maxconn(rest))
                 if proxy in self._stages:
                     slot, _, pod = name.partition(":")
                     self._stage_of.setdefault(slot, {})[pod] = proxy
+            elif verb == "set":
+                here[name] = replace(here[name], maxconn=int(rest[-1]))
             else:
                 here[name] = replace(here[name], is_maintenance=verb == "disable")
 
@@ -447,6 +478,10 @@ def _revision_entry(slot: str, revision: Revision) -> str:
     if revision.affinity is not None:
         fields += [revision.affinity.cookie, str(revision.affinity.max_age)]
     return "/".join(fields)
+
+
+def _maxconn(options: list[str]) -> int:
+    return int(options[options.index("maxconn") + 1]) if "maxconn" in options else 0
 
 
 def _added(proxy: str, name: str, target: str) -> ServerState:

@@ -56,6 +56,15 @@ class Predecessor:
         await self._plane.admin.change(commands)
         await asyncio.sleep(_SETTLE_SECONDS)
 
+    async def keep_places(self, seconds: int, ends_within: int) -> None:
+        """Let it work for so long, see `DataPlane.keep_places`; one that has ended does not."""
+        if self.has_ended:
+            return
+        try:
+            await self._plane.keep_places(seconds, ends_within)
+        except AdminError as error:
+            logger.debug("gateway: the HAProxy before: %s", error)
+
     def busy(self, revision: Key) -> frozenset[str]:
         """The pods of a revision that work for it, as last looked at."""
         return (self._busy or {}).get(revision, frozenset())

@@ -55,12 +55,16 @@ class Revision:
 
 @dataclass(frozen=True)
 class PodServer:
-    """Where a pod listens, and whether new requests may go there."""
+    """Where a pod listens, and whether new requests may go there.
+
+    `places` is how many of its requests at once are this gateway's, None for as many as it takes.
+    """
 
     pod: str
     address: str
     port: int
     in_rotation: bool
+    places: int | None = None
 
 
 @dataclass(frozen=True)

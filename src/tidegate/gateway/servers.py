@@ -98,7 +98,9 @@ def plan_limited(
             _leave_both(plan, slot, pod, known, stage)
         elif known is not None and behind is None:
             _leave_both(plan, slot, pod, known, None)
-        elif known is not None:
+        elif known is not None and behind is not None:
+            if server.in_rotation:
+                _set_places(plan, known, behind, server.places or revision.limit)
             _rotate(plan, slot, known, server.in_rotation)
         elif server.in_rotation and not stage and not free_stages:
             plan.unplaced.append(pod)
@@ -106,9 +108,12 @@ def plan_limited(
             if stage and behind is not None and behind.is_maintenance:
                 # It was to be deleted, and HAProxy was not ready for that yet.
                 plan.commands.append(f"enable server {stage}/{behind.name}")
+            places = server.places or revision.limit
+            if stage and behind is not None and behind.maxconn != places:
+                plan.commands.append(f"set maxconn server {stage}/{behind.name} {places}")
             stage = stage or _enter_stage(plan, slot, revision, server, free_stages)
             plan.commands += [
-                f"add server {slot}/{pod} abns@{prefix}-{stage} maxconn {revision.limit}"
+                f"add server {slot}/{pod} abns@{prefix}-{stage} maxconn {places}"
                 f" maxqueue {_SESSION_QUEUE}{_POOL}",
                 f"enable server {slot}/{pod}",
             ]
@@ -126,7 +131,7 @@ def _enter_stage(
     protocol = " proto h2" if revision.speaks_h2 else ""
     address = _join(server.address, server.port)
     plan.commands += [
-        f"add server {name} {address} maxconn {revision.limit}{_POOL}{protocol}",
+        f"add server {name} {address} maxconn {server.places or revision.limit}{_POOL}{protocol}",
         f"enable server {name}",
     ]
     return stage
@@ -140,6 +145,16 @@ def _leave_both(
         plan.leaving.append((slot, pod))
     elif stage is not None:
         plan.leaving.append((stage, stage_server(slot, pod)))
+
+
+def _set_places(plan: Plan, known: ServerState, behind: ServerState, places: int) -> None:
+    # The stage's is raised first and lowered last, so that nothing waits there.
+    both = [behind, known] if places > known.maxconn else [known, behind]
+    plan.commands += [
+        f"set maxconn server {server.proxy}/{server.name} {places}"
+        for server in both
+        if server.maxconn != places
+    ]
 
 
 def _rotate(plan: Plan, slot: str, known: ServerState, in_rotation: bool) -> None:

@@ -61,7 +61,7 @@ class Config:
         identity: names this configuration; a running HAProxy shows it in `show info`.
         prefix: of the names of the sockets between the stages.
         admin_socket: where a HAProxy with this configuration takes commands.
-        park_lua, rules_lua: the texts of the park's program and of that for gray releases.
+        park_lua, rules_lua, watchdog_lua: the texts of the programs in it.
         limited, unlimited, stages: the pools.
         bind, ports: where clients connect.
     """
@@ -72,6 +72,7 @@ class Config:
     admin_socket: Path
     park_lua: str
     rules_lua: str
+    watchdog_lua: str
     limited: tuple[str, ...]
     unlimited: tuple[str, ...]
     stages: tuple[str, ...]
@@ -114,10 +115,12 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     """The configuration for these settings; equal settings give an equal one."""
     room = resources.files("tidegate.gateway.haproxy")
     template = room.joinpath("haproxy.cfg.j2").read_text()
-    park_lua, rules_lua = (room.joinpath(name).read_text() for name in ("park.lua", "rules.lua"))
+    park_lua, rules_lua, watchdog_lua = (
+        room.joinpath(f"{name}.lua").read_text() for name in ("park", "rules", "watchdog")
+    )
     place = "tidegate-" + hashlib.sha256(os.fsencode(paths.directory)).hexdigest()[:12]
     # What two generations of HAProxy must not share bears the generation's name.
-    parts = (template, park_lua, rules_lua, repr(settings))
+    parts = (template, park_lua, rules_lua, watchdog_lua, repr(settings))
     generation = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:6]
     prefix = f"{place}-{generation}"
     admin_socket = paths.admin_socket(generation)
@@ -148,7 +151,8 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     compiled = environment.from_string(template)
     draft = compiled.render(identity="", **values)
     identity = (
-        "tidegate-" + hashlib.sha256((draft + park_lua + rules_lua).encode()).hexdigest()[:16]
+        "tidegate-"
+        + hashlib.sha256((draft + park_lua + rules_lua + watchdog_lua).encode()).hexdigest()[:16]
     )
     text = compiled.render(identity=identity, **values)
     ports = (settings.port, *((settings.tls.port,) if settings.tls else ()))
@@ -159,6 +163,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         admin_socket,
         park_lua,
         rules_lua,
+        watchdog_lua,
         limited,
         unlimited,
         stages,
@@ -188,6 +193,7 @@ def read(path: Path) -> Config | None:
         admin_socket=Path(admin[1]),
         park_lua="",
         rules_lua="",
+        watchdog_lua="",
         limited=limited,
         unlimited=unlimited,
         stages=stages,
@@ -202,6 +208,7 @@ def write(config: Config, paths: Paths) -> None:
         (paths.config, config.text),
         (paths.park_lua, config.park_lua),
         (paths.rules_lua, config.rules_lua),
+        (paths.watchdog_lua, config.watchdog_lua),
         (paths.unavailable_http, _UNAVAILABLE),
     ):
         write_private(path.parent, path.name, text)
@@ -220,6 +227,7 @@ def write_private(directory: os.PathLike[str], name: str, text: str) -> None:
 _PATHS = (
     "park_lua",
     "rules_lua",
+    "watchdog_lua",
     "notice_socket",
     "records_socket",
     "routes_map",

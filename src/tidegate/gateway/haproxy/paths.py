@@ -36,6 +36,10 @@ class Paths:
         return self.directory / "rules.lua"
 
     @property
+    def watchdog_lua(self) -> Path:
+        return self.directory / "watchdog.lua"
+
+    @property
     def unavailable_http(self) -> Path:
         return self.directory / "unavailable.http"
 

@@ -24,13 +24,17 @@ class Row:
 
 @dataclass(frozen=True)
 class ServerState:
-    """One line of `show servers state`; address and port are empty for a stage's socket."""
+    """One line of `show servers state`; address and port are empty for a stage's socket.
+
+    `maxconn` is 0 for one that was not set by us.
+    """
 
     proxy: str
     name: str
     address: str
     port: int
     is_maintenance: bool
+    maxconn: int = 0
 
 
 def parse_stat(text: str) -> Iterator[Row]:

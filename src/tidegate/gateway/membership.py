@@ -1,0 +1,227 @@
+"""Which gateways there are: each keeps a Lease, and watches those of the others.
+
+A gateway that is not alone promises, in its Lease, when its HAProxy gives out no more requests if
+nobody renews, and when it has ended what pods had then; HAProxy keeps that promise by itself.
+Once the time is over, another gateway deletes the Lease, and with that its places are free. A
+gateway that is alone promises nothing: its HAProxy goes on without a control plane for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from tidegate.apis import gateway_leases as leases
+from tidegate.gateway.haproxy.socket import AdminError
+from tidegate.gateway.watchdog import Watchdog
+from tidegate.kube.clock import rfc3339_micro
+from tidegate.kube.controller import Context
+from tidegate.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from tidegate.kube.objects import Object, resource_version_of
+from tidegate.kube.resources import LEASES
+
+logger = logging.getLogger(__name__)
+
+RENEW_SECONDS = 10.0
+_RETRY_SECONDS = 1.0
+# For clocks that run at different speeds, and requests on their way.
+_MARGIN_SECONDS = 5.0
+
+
+class Membership:
+    """One gateway among the others.
+
+    Args:
+        context: the gateway's own.
+        name: of this gateway.
+        watchdog: what makes HAProxy keep the promise.
+    """
+
+    def __init__(self, context: Context, name: str, watchdog: Watchdog) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self._name = name
+        self._watchdog = watchdog
+        self._leases = context.informers.of(
+            LEASES, namespace=leases.NAMESPACE, label_selector=leases.GATEWAY
+        )
+        self._leases.add_handler(self._changed)
+        self._handlers: list[Callable[[], None]] = []
+        self._lapse_handlers: list[Callable[[], None]] = []
+        self._seen: dict[str, tuple[str, float]] = {}
+        self._renewed = ""
+        self._promised: int | None = None
+        self._valid_until = 0.0
+        self._wake = asyncio.Event()
+        self._entered = asyncio.Event()
+
+    def on_change(self, handler: Callable[[], None]) -> None:
+        """Call `handler` when gateways have come, gone, or fallen silent."""
+        self._handlers.append(handler)
+
+    def on_lapse(self, handler: Callable[[], None]) -> None:
+        """Call `handler` when others may have taken this gateway's places."""
+        self._lapse_handlers.append(handler)
+
+    @property
+    def others(self) -> frozenset[str]:
+        """The other gateways that may have places, silent ones too."""
+        return frozenset(map(leases.gateway_named, self._leases.items())) - {self._name}
+
+    def is_alive(self, name: str) -> bool:
+        """Whether that gateway renews its Lease."""
+        lease = self._leases.get(leases.lease_of_gateway(name), leases.NAMESPACE)
+        return lease is not None and self._silent_for(lease) <= leases.duration_of(lease)
+
+    async def is_gone(self, name: str) -> bool:
+        """Whether that gateway has no Lease, as of now."""
+        try:
+            await self._client.get(
+                LEASES, leases.lease_of_gateway(name), namespace=leases.NAMESPACE
+            )
+        except NotFound:
+            return True
+        return False
+
+    async def wait_entered(self) -> None:
+        """Wait until this gateway's Lease is there, and all that came before it are known."""
+        await self._entered.wait()
+
+    async def leave(self) -> None:
+        """Give the Lease back: HAProxy has ended, so that nothing is left in any pod."""
+        try:
+            await self._client.delete(
+                LEASES, leases.lease_of_gateway(self._name), namespace=leases.NAMESPACE
+            )
+        except NotFound:
+            return
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        await self._leases.wait_synced()
+        while True:
+            pause = RENEW_SECONDS
+            try:
+                await self._renew()
+            except (ApiError, AdminError) as error:
+                logger.warning("gateway: Lease not renewed: %s", error)
+                pause = _RETRY_SECONDS
+            await self._wait(pause)
+            await self._bury()
+
+    async def _wait(self, seconds: float) -> None:
+        """Until it is time to renew, or gateways have come or gone."""
+        pause = asyncio.ensure_future(self._clock.sleep(seconds))
+        woken = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait({pause, woken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            woken.cancel()
+            await asyncio.gather(pause, woken, return_exceptions=True)
+        self._wake.clear()
+
+    async def _renew(self) -> None:
+        began = self._clock.monotonic()
+        has_lapsed = self._promised is not None and began > self._valid_until
+        promised = self._watchdog.ends_within() if self.others else None
+        if promised is not None:
+            # HAProxy must know of a promise before anybody else does.
+            await self._watchdog.keep(leases.LEASE_SECONDS, promised)
+        was_there = await self._write(promised)
+        self._valid_until = began + leases.LEASE_SECONDS
+        if promised is None and self._promised is not None:
+            await self._watchdog.let_go()
+        self._promised = promised
+        if has_lapsed or (self._entered.is_set() and not was_there):
+            logger.warning("gateway: the Lease had run out: taking places anew")
+            for handler in self._lapse_handlers:
+                handler()
+
+    async def _write(self, promised: int | None) -> bool:
+        """Write the Lease; returns whether it was there."""
+        name, renewed = (
+            leases.lease_of_gateway(self._name),
+            rfc3339_micro(self._clock.time()),
+        )
+        self._renewed = renewed
+        metadata: dict[str, Any] = {
+            "labels": {leases.GATEWAY: self._name},
+            "annotations": {leases.ENDS_WITHIN: None if promised is None else str(promised)},
+        }
+        spec = {
+            "holderIdentity": self._name,
+            "leaseDurationSeconds": leases.LEASE_SECONDS,
+            "renewTime": renewed,
+        }
+        body = {"metadata": metadata, "spec": spec}
+        try:
+            await self._client.patch(LEASES, name, body, namespace=leases.NAMESPACE)
+        except NotFound:
+            metadata |= {"name": name, "namespace": leases.NAMESPACE}
+            metadata["annotations"] = {
+                key: text for key, text in metadata["annotations"].items() if text is not None
+            }
+            lease: Object = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, **body}
+            try:
+                await self._client.create(LEASES, lease)
+            except AlreadyExists:
+                return await self._write(promised)
+            return False
+        return True
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        lease = new if new is not None else old
+        if lease is None:
+            return
+        name = leases.gateway_named(lease)
+        if name == self._name:
+            if new is None:
+                self._wake.set()
+            elif leases.renewed_at(new) == self._renewed:
+                self._entered.set()
+            return
+        if new is not None:
+            self._silent_for(new)
+        else:
+            self._seen.pop(name, None)
+        if old is None or new is None:
+            self._wake.set()
+            self._tell()
+
+    def _tell(self) -> None:
+        for handler in self._handlers:
+            handler()
+
+    def _silent_for(self, lease: Object) -> float:
+        """Seconds since this renewal was seen here first."""
+        name, renewed = leases.gateway_named(lease), leases.renewed_at(lease)
+        now = self._clock.monotonic()
+        if self._seen.get(name, ("", 0.0))[0] != renewed:
+            self._seen[name] = (renewed, now)
+        return now - self._seen[name][1]
+
+    async def _bury(self) -> None:
+        """Delete the Leases of gateways that cannot have anything in pods any more."""
+        for lease in self._leases.items():
+            name, promised = leases.gateway_named(lease), leases.ends_within(lease)
+            silent = self._silent_for(lease) - leases.duration_of(lease)
+            if name == self._name or silent < 0:
+                continue
+            self._tell()
+            if promised is None or silent < promised + _MARGIN_SECONDS:
+                continue
+            logger.warning("gateway: %s is gone for good: its places are free", name)
+            try:
+                await self._client.delete(
+                    LEASES,
+                    leases.lease_of_gateway(name),
+                    namespace=leases.NAMESPACE,
+                    resource_version=resource_version_of(lease),
+                )
+            except (NotFound, Conflict):
+                continue
+            except ApiError as error:
+                logger.warning("gateway: Lease of %s: %s", name, error)

@@ -1,0 +1,490 @@
+"""The places of pods that are this gateway's, while there are others.
+
+A place is given up in this order: HAProxy gets the lower number, what is above it ends, the entry
+says so. It is taken in the other: the entry says so, in a write that fails if anything has
+changed since it was decided, then HAProxy gets the higher number. So the sum over all gateways is
+never above what a pod takes, whatever dies in between.
+
+A gateway that is alone has no entries: each pod is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from tidegate.apis import gateway_leases as leases
+from tidegate.apis.demand import DemandSource
+from tidegate.apis.gateway_leases import Entry
+from tidegate.apis.serving import REVISIONS
+from tidegate.gateway.dataplane import DataPlane
+from tidegate.gateway.division import TURN_SECONDS, Share, give_up, quotas, take
+from tidegate.gateway.haproxy.socket import AdminError
+from tidegate.gateway.membership import Membership
+from tidegate.gateway.model import PodServer, Revision
+from tidegate.kube.controller import Context, Controller
+from tidegate.kube.errors import NotFound
+from tidegate.kube.informer import Informer
+from tidegate.kube.objects import Key, Object, annotations_of, resource_version_of, uid_of
+from tidegate.kube.resources import LEASES
+
+logger = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 0.02
+_DEMAND_PAUSE = 0.1
+_CALM_PAUSE = 1.0
+_SETTLE_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A revision as the agent last applied it."""
+
+    revision: Revision
+    servers: Mapping[str, PodServer]
+
+    @property
+    def in_rotation(self) -> list[str]:
+        return [name for name, server in self.servers.items() if server.in_rotation]
+
+
+@dataclass
+class _Own:
+    """What is ours of one revision.
+
+    Attributes:
+        entry: as it was last written, or is about to be.
+        granted: what HAProxy may use, by pod: never above the entry's places.
+        is_written: whether the entry is in the API.
+        text: the annotation that the cache is to show before anything else is decided.
+        written: when that was, on the steady clock.
+    """
+
+    entry: Entry
+    granted: dict[str, int] = field(default_factory=dict[str, int])
+    is_written: bool = False
+    text: str = ""
+    written: float = 0.0
+
+
+class Places:
+    """Keeps this gateway's entries, and tells the agent what it may use.
+
+    Args:
+        context: the gateway's own.
+        plane: its HAProxy.
+        membership: which gateways there are.
+        demand: what this one sees.
+        name: of this gateway.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        plane: DataPlane,
+        membership: Membership,
+        demand: DemandSource,
+        name: str,
+    ) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self._plane = plane
+        self._membership = membership
+        self._demand = demand
+        self._name = name
+        self._annotation = leases.annotation_of(name)
+        self._revisions = context.informers.of(REVISIONS)
+        self._ledger: Informer = context.informers.of(LEASES, label_selector=leases.REVISION)
+        self._known: dict[Key, _Known] = {}
+        self._own: dict[Key, _Own] = {}
+        # Revisions of which every place is ours, for nobody else was there when they came.
+        self._whole: set[Key] = set()
+        self._mark: Callable[[Key], None] = lambda _: None
+        self._busy: Callable[[Key], frozenset[str]] = lambda _: frozenset()
+        self._controller = Controller("gateway-places", self._reconcile, clock=context.clock)
+        self._ledger.add_handler(self._shown)
+        self._controller.watch(self._ledger, lambda lease: (leases.revision_named(lease),))
+        membership.on_change(self._all_again)
+        membership.on_lapse(self._start_anew)
+
+    def bind(self, *, mark: Callable[[Key], None], busy: Callable[[Key], frozenset[str]]) -> None:
+        """Meet the agent: how it is told to apply a revision, and which pods it knows at work."""
+        self._mark = mark
+        self._busy = busy
+
+    @property
+    def longest(self) -> int:
+        """Seconds that the longest request of a limited revision may take here."""
+        known = [item.revision for item in self._known.values() if item.revision.is_limited]
+        return max((revision.timeout_ms // 1000 for revision in known), default=0)
+
+    async def wait_synced(self) -> None:
+        """Wait until it is known who else is there."""
+        await self._ledger.wait_synced()
+        await self._membership.wait_entered()
+
+    async def run(self) -> None:
+        """Divide until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._membership.run())
+            group.create_task(self._controller.run())
+            group.create_task(self._follow_demand())
+
+    async def _follow_demand(self) -> None:
+        async with self._demand.subscribe() as demands:
+            async for demand in demands:
+                if self._is_shared(demand.revision):
+                    self._controller.queue.add(demand.revision)
+
+    def _all_again(self) -> None:
+        for key in self._known.keys() | self._own.keys():
+            self._controller.queue.add(key)
+
+    def _start_anew(self) -> None:
+        """Others may have taken what was ours."""
+        self._own.clear()
+        self._plane.is_stale = True
+        for key in self._known:
+            self._mark(key)
+        self._all_again()
+
+    def _is_shared(self, key: Key) -> bool:
+        return bool(self._membership.others) or key in self._own
+
+    def divide(self, revision: Revision, servers: dict[str, PodServer]) -> dict[str, PodServer]:
+        """The pods with the places that are ours; called by the agent for what it applies."""
+        key = revision.key
+        if self._revisions.get(key.name, key.namespace) is None:
+            # A plain Service has no limit, and nobody scales it.
+            return servers
+        is_new = key not in self._known
+        known = _Known(revision, servers)
+        has_changed = self._known.get(key) != known
+        self._known[key] = known
+        if is_new and not self._is_shared(key) and self._lease_of(key) is None:
+            self._whole.add(key)
+        if key in self._whole or not revision.is_limited:
+            return servers
+        if has_changed:
+            self._controller.queue.add(key)
+        own = self._own.get(key)
+        granted = own.granted if own is not None else {}
+        return {
+            pod: replace(
+                server,
+                in_rotation=server.in_rotation and granted.get(pod, 0) > 0,
+                places=granted.get(pod, 0),
+            )
+            for pod, server in servers.items()
+        }
+
+    def forget(self, key: Key) -> None:
+        """This gateway serves the revision no more; nothing of it is in any pod."""
+        self._known.pop(key, None)
+        self._whole.discard(key)
+        if key in self._own:
+            self._controller.queue.add(key)
+
+    def _lease_of(self, key: Key) -> Object | None:
+        return self._ledger.get(leases.lease_of_revision(key), key.namespace)
+
+    async def _reconcile(self, key: Key) -> float | None:
+        known, lease = self._known.get(key), self._lease_of(key)
+        if known is None:
+            await self._leave(key, lease)
+            return None
+        own = self._own.get(key)
+        if not self._membership.others:
+            await self._own_all(key, lease)
+            return None
+        if own is not None and own.text:
+            # The cache is behind our own write; its event comes.
+            return None
+        if own is None or not own.is_written:
+            await self._enter(known, lease)
+            return None
+        return await self._act(known, own, lease)
+
+    def _shown(self, old: Object | None, new: Object | None) -> None:
+        """The cache has our own write."""
+        lease = new if new is not None else old
+        own = self._own.get(leases.revision_named(lease)) if lease is not None else None
+        if own is None or lease is None:
+            return
+        if new is None or annotations_of(lease).get(self._annotation) == own.text:
+            own.text = ""
+
+    async def _leave(self, key: Key, lease: Object | None) -> None:
+        if self._own.pop(key, None) is not None and lease is not None:
+            await self._write(key, lease, {self._annotation: None})
+
+    async def _own_all(self, key: Key, lease: Object | None) -> None:
+        """Nobody else is there any more: every place is ours, without an entry."""
+        if lease is not None:
+            for name in leases.entries_of(lease).keys() - {self._name}:
+                if not await self._membership.is_gone(name):
+                    return
+            await self._client.delete(
+                LEASES,
+                leases.lease_of_revision(key),
+                namespace=key.namespace,
+                resource_version=resource_version_of(lease),
+            )
+        self._own.pop(key, None)
+        if key not in self._whole:
+            self._whole.add(key)
+            self._mark(key)
+
+    async def _enter(self, known: _Known, lease: Object | None) -> None:
+        """Write what is ours, for the first time, or because the entry has been deleted."""
+        key, limit = known.revision.key, known.revision.limit
+        entries = leases.entries_of(lease)
+        before = entries.pop(self._name, None)
+        own = self._own.get(key)
+        if own is None:
+            is_whole = key in self._whole
+            claims = before.places if before is not None else self._claims(known)
+            own = _Own(Entry(), dict(claims) if is_whole or before is not None else {})
+        else:
+            claims = own.entry.places
+        taken = _sum(entries)
+        places = {pod: min(number, limit - taken.get(pod, 0)) for pod, number in claims.items()}
+        version = max(own.entry.version, before.version if before is not None else 0) + 1
+        own.entry = replace(
+            self._measured(key),
+            places=_some(places),
+            since=self._clock.time(),
+            version=version,
+        )
+        own.granted = {pod: min(number, places.get(pod, 0)) for pod, number in own.granted.items()}
+        # From here on new pods are nobody's until they are taken.
+        self._own[key] = own
+        self._whole.discard(key)
+        await self._put(key, lease, own, own.entry)
+        own.is_written = True
+        self._mark(key)
+
+    def _claims(self, known: _Known) -> dict[str, int]:
+        """Without an entry, every pod in which requests of ours may be is wholly ours."""
+        key = known.revision.key
+        slot = self._plane.slots.of(key) or ""
+        pods = {*self._plane.servers.get(slot, {}), *self._plane.stages_of(slot), *self._busy(key)}
+        if key in self._whole:
+            pods.update(known.in_rotation)
+        return dict.fromkeys(pods, known.revision.limit)
+
+    def _measured(self, key: Key) -> Entry:
+        demand = self._demand.snapshot(key)
+        if demand is None:
+            return Entry()
+        return Entry(
+            in_flight=demand.in_flight,
+            queued=demand.queued,
+            held=demand.held,
+            requests=demand.requests,
+            pods={load.name: load.in_flight for load in demand.pods if load.in_flight},
+        )
+
+    async def _act(self, known: _Known, own: _Own, lease: Object | None) -> float | None:
+        """Give up and take as the division says; seconds until there may be more to do."""
+        key = known.revision.key
+        entries = leases.entries_of(lease)
+        if lease is None or self._name not in entries:
+            # Somebody has deleted it: say again what is ours.
+            own.is_written = False
+            await self._enter(known, lease)
+            return None
+        if await self._bury(key, lease, entries):
+            return None
+        entry = replace(self._measured(key), since=own.entry.since, version=own.entry.version + 1)
+        waits: list[float] = []
+        places, granted = dict(own.entry.places), own.granted
+        if known.revision.is_limited:
+            places, granted = await self._move(known, own, entries, entry, waits)
+        had, has = (bool(_within(own.entry.places, known)), bool(_within(places, known)))
+        if had != has:
+            entry = replace(entry, since=self._clock.time())
+        entry = replace(entry, places=places)
+        due = self._due(own, entry)
+        if due > 0:
+            return min([due, *waits])
+        if due == 0:
+            await self._put(key, lease, own, entry)
+            if granted != own.granted:
+                own.granted = granted
+                self._mark(key)
+        return min(waits, default=None)
+
+    async def _bury(self, key: Key, lease: Object, entries: Mapping[str, Entry]) -> bool:
+        """Remove the entries of gateways that have left; whether there were any."""
+        left = [name for name in entries if name not in {self._name, *self._membership.others}]
+        gone = [name for name in left if await self._membership.is_gone(name)]
+        if gone:
+            await self._write(key, lease, {leases.annotation_of(name): None for name in gone})
+        return bool(gone)
+
+    async def _move(
+        self,
+        known: _Known,
+        own: _Own,
+        entries: Mapping[str, Entry],
+        entry: Entry,
+        waits: list[float],
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """The places that are to be ours after this step, and what HAProxy may use then."""
+        limit = known.revision.limit
+        taken = _sum(entries)
+        free = {pod: limit - taken.get(pod, 0) for pod in known.in_rotation}
+        if self._membership.others - entries.keys():
+            # Who has not said what it has may have everything.
+            free = {}
+        shares = self._shares(known, own, entries, entry)
+        capacity = sum(free.values()) + sum(share.held for share in shares)
+        quota = quotas(capacity, shares)[self._name]
+        if sum(share.demand > 0 for share in shares) > capacity:
+            waits.append(TURN_SECONDS)
+        here = _within(own.entry.places, known)
+        kept = give_up(here, quota, entry.pods, own.granted)
+        granted = _some({**own.entry.places, **kept})
+        places = await self._given_up(known, own, granted)
+        if any(number > granted.get(pod, 0) for pod, number in places.items()):
+            waits.append(_LOOK_AGAIN)
+        if quota > sum(here.values()):
+            taken_too = take(here, quota, free, limit)
+            places |= taken_too
+            granted |= taken_too
+        return _some(places), _some(granted)
+
+    def _shares(
+        self, known: _Known, own: _Own, entries: Mapping[str, Entry], entry: Entry
+    ) -> list[Share]:
+        now = self._clock.time()
+        shares: list[Share] = []
+        for name, other in {**entries, self._name: entry}.items():
+            if name == self._name:
+                other = replace(other, places=own.entry.places)
+            elif not self._membership.is_alive(name):
+                continue
+            held = sum(_within(other.places, known).values())
+            shares.append(Share(name, other.total, held, max(now - other.since, 0.0)))
+        return shares
+
+    async def _given_up(self, known: _Known, own: _Own, granted: dict[str, int]) -> dict[str, int]:
+        """Lower HAProxy to what is granted; the places that are ours until requests end."""
+        key = known.revision.key
+        if granted != own.granted:
+            own.granted = dict(granted)
+            self._mark(key)
+        places: dict[str, int] = {}
+        for pod, number in own.entry.places.items():
+            less = granted.get(pod, 0) if pod in known.servers else 0
+            is_free = less >= number or await self._is_below(known, pod, less)
+            places[pod] = less if is_free else number
+        return places
+
+    async def _is_below(self, known: _Known, pod: str, places: int) -> bool:
+        """Whether HAProxy has obeyed, and what was above is over."""
+        key = known.revision.key
+        server = self._plane.servers.get(self._plane.slots.of(key) or "", {}).get(pod)
+        if server is not None and not self._plane.is_settled:
+            return False
+        if server is not None and not server.is_maintenance and server.maxconn != places:
+            return False
+        try:
+            for pause in (_SETTLE_SECONDS, 0.0):
+                # A thread of HAProxy may just have chosen the server as it was lowered.
+                if await self._plane.places_used(key, pod) > places or pod in self._busy(key):
+                    return False
+                await self._clock.sleep(pause)
+        except AdminError as error:
+            logger.debug("gateway: places of %s: %s", pod, error)
+            return False
+        return True
+
+    def _due(self, own: _Own, entry: Entry) -> float:
+        """Seconds until the entry is to be written, 0 for now and below it for never."""
+        last = own.entry
+        if entry.places != last.places:
+            return 0.0
+        passed = self._clock.monotonic() - own.written
+        if entry.total != last.total or bool(entry.held) != bool(last.held):
+            return max(_DEMAND_PAUSE - passed, 0.0)
+        if replace(entry, version=last.version) != last:
+            return max(_CALM_PAUSE - passed, 0.0)
+        return -1.0
+
+    async def _put(self, key: Key, lease: Object | None, own: _Own, entry: Entry) -> None:
+        own.text = leases.encode(entry)
+        try:
+            if lease is None:
+                await self._create(key, own.text)
+            else:
+                await self._write(key, lease, {self._annotation: own.text})
+        except BaseException:
+            own.text = ""
+            raise
+        own.entry, own.written = entry, self._clock.monotonic()
+
+    async def _write(self, key: Key, lease: Object, annotations: Mapping[str, str | None]) -> None:
+        """Change the Lease unless anybody else has changed it.
+
+        Raises:
+            Conflict: somebody has.
+        """
+        metadata = {"annotations": annotations, "resourceVersion": resource_version_of(lease)}
+        await self._client.patch(
+            LEASES,
+            leases.lease_of_revision(key),
+            {"metadata": metadata},
+            namespace=key.namespace,
+        )
+
+    async def _create(self, key: Key, text: str) -> None:
+        revision = self._revisions.get(key.name, key.namespace)
+        if revision is None:
+            raise NotFound(f"revision {key} is gone")
+        owner = {
+            "apiVersion": REVISIONS.api_version,
+            "kind": REVISIONS.kind,
+            "name": key.name,
+            "uid": uid_of(revision),
+        }
+        await self._client.create(
+            LEASES,
+            {
+                "apiVersion": LEASES.api_version,
+                "kind": LEASES.kind,
+                "metadata": {
+                    "name": leases.lease_of_revision(key),
+                    "namespace": key.namespace,
+                    "labels": {leases.REVISION: key.name},
+                    "annotations": {self._annotation: text},
+                    "ownerReferences": [owner],
+                },
+                "spec": {},
+            },
+        )
+
+
+def _sum(entries: Mapping[str, Entry]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for entry in entries.values():
+        for pod, number in entry.places.items():
+            total[pod] = total.get(pod, 0) + number
+    return total
+
+
+def _within(places: Mapping[str, int], known: _Known) -> dict[str, int]:
+    """Those of pods that get requests."""
+    rotation = known.servers
+    return {
+        pod: number
+        for pod, number in places.items()
+        if pod in rotation and rotation[pod].in_rotation
+    }
+
+
+def _some(places: Mapping[str, int]) -> dict[str, int]:
+    return {pod: number for pod, number in places.items() if number > 0}

@@ -1,0 +1,192 @@
+"""Two gateways with a HAProxy each before the same pods: never a request too many in one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.clients import Answer, fetch
+from tests.gateway.pods import CountingPod
+from tests.gateway.world import NAMESPACE, World, running_gateway
+from tidegate.apis import gateway_leases as leases
+from tidegate.kube.errors import NotFound
+from tidegate.kube.objects import Key
+from tidegate.kube.resources import LEASES
+
+SD = Key(NAMESPACE, "sd-00001")
+
+
+@asynccontextmanager
+async def second_gateway(
+    world: World, directory: Path, name: str = "second"
+) -> AsyncIterator[World]:
+    async with running_gateway(directory / name, api=world.api, name=name, reports=False) as other:
+        yield other
+
+
+async def serves(world: World) -> None:
+    """Wait until the gateway knows the route."""
+    await world.api.eventually(lambda: world.gateway._plane.slots.of(SD) is not None)
+
+
+async def places_of(world: World) -> dict[str, dict[str, int]]:
+    try:
+        lease = await world.client.get(LEASES, leases.lease_of_revision(SD), namespace=NAMESPACE)
+    except NotFound:
+        return {}
+    return {name: entry.places for name, entry in leases.entries_of(lease).items()}
+
+
+async def has_places(world: World, name: str, number: int) -> None:
+    async def check() -> bool:
+        return sum((await places_of(world)).get(name, {}).values()) >= number
+
+    await world.api.eventually(check)
+
+
+async def load(world: World, number: int, clients: int, path: str = "/work?ms=5") -> list[Answer]:
+    """So many requests through one gateway, by clients that send one after the other."""
+    left = iter(range(number))
+
+    async def client() -> list[Answer]:
+        return [await fetch(world.port, "sd.default.localhost", f"{path}&n={n}") for n in left]
+
+    return [
+        answer
+        for answers in await asyncio.gather(*(client() for _ in range(clients)))
+        for answer in answers
+    ]
+
+
+def all_well(answers: list[Answer]) -> bool:
+    return {answer.status for answer in answers} == {200}
+
+
+def most(pods: list[CountingPod]) -> int:
+    return max(pod.most for pod in pods)
+
+
+async def test_a_gateway_that_is_alone_writes_nothing_about_revisions(world: World) -> None:
+    await world.service("sd", limit=1, pods=2)
+    assert all_well(await load(world, 20, 4))
+    assert await places_of(world) == {}
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_pods_never_get_too_much_while_load_moves(
+    world: World, tmp_path: Path, limit: int
+) -> None:
+    pods = await world.service("sd", limit=limit, pods=3)
+    async with second_gateway(world, tmp_path) as second:
+        await serves(second)
+        both = await asyncio.gather(load(world, 200, 12), load(second, 200, 12))
+        assert all_well(both[0] + both[1])
+        for busy, quiet in ((world, second), (second, world)):
+            answers = await asyncio.gather(load(busy, 200, 16), load(quiet, 10, 1))
+            assert all_well(answers[0] + answers[1])
+    assert most(pods) == limit
+
+
+async def test_idle_places_move_to_the_demand(world: World, tmp_path: Path) -> None:
+    pods = await world.service("sd", limit=1, pods=4)
+    async with second_gateway(world, tmp_path) as second:
+        await serves(second)
+        await has_places(second, "second", 1)
+        requests = [await second.send("sd", f"/hold?n={n}") for n in range(4)]
+        await second.working(*pods)
+        # Now the first has none, and waits for the next that is free.
+        began = time.monotonic()
+        late = await world.send("sd", "/work?ms=0")
+        await world.demand(SD.name, held=1)
+        for pod in pods:
+            pod.released.set()
+        assert (await late.answer()).status == 200
+        assert time.monotonic() - began < 5
+        for request in requests:
+            assert (await request.answer()).status == 200
+    assert most(pods) == 1
+
+
+async def test_a_gateway_that_joins_waits_until_places_are_given_to_it(
+    world: World, tmp_path: Path
+) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    first = await world.send("sd", "/hold")
+    await world.working(pod)
+    async with second_gateway(world, tmp_path) as second:
+        await serves(second)
+        waiting = await second.send("sd", "/hold")
+        await second.demand(SD.name, held=1)
+        assert pod.active == 1
+        pod.released.set()
+        assert (await first.answer()).status == 200
+        assert (await waiting.answer()).status == 200
+    assert most([pod]) == 1
+
+
+async def test_one_pod_serves_both_in_turn(world: World, tmp_path: Path) -> None:
+    """No gateway starves where there are fewer places than gateways."""
+    pods = await world.service("sd", limit=1)
+    async with second_gateway(world, tmp_path) as second:
+        await serves(second)
+        answers = await asyncio.gather(load(world, 60, 4, "/work?ms=20"), load(second, 20, 2))
+        assert all_well(answers[0] + answers[1])
+    assert most(pods) == 1
+
+
+async def test_a_pod_that_comes_up_goes_to_who_holds_requests(world: World, tmp_path: Path) -> None:
+    await world.revision(SD.name, limit=1)
+    await world.route("sd", {SD.name: 100})
+    async with second_gateway(world, tmp_path) as second:
+        await serves(second)
+        waiting = await second.send("sd", "/work?ms=0")
+        await second.demand(SD.name, held=1)
+        pod = await world.pod(SD.name, "sd-a")
+        assert (await waiting.answer()).status == 200
+        assert most([pod]) == 1
+
+
+async def test_a_gateway_that_leaves_gives_everything_back(world: World, tmp_path: Path) -> None:
+    pods = await world.service("sd", limit=1, pods=2)
+    async with second_gateway(world, tmp_path) as second:
+        await serves(second)
+        assert all_well(await load(second, 20, 4))
+    await second.gateway.leave()
+    # Alone again, the first has all pods and no entry.
+    await world.in_rotation(SD.name, 2)
+
+    async def is_gone() -> bool:
+        return not await places_of(world)
+
+    await world.api.eventually(is_gone)
+    assert all_well(await load(world, 20, 4))
+    assert most(pods) == 1
+
+
+async def test_agents_and_haproxies_are_killed_under_load(world: World, tmp_path: Path) -> None:
+    pods = await world.service("sd", limit=1, pods=3)
+    async with second_gateway(world, tmp_path) as second, AsyncExitStack() as stack:
+        await serves(second)
+        steady = asyncio.create_task(load(world, 600, 6))
+        stack.callback(steady.cancel)
+        assert all_well(await load(second, 50, 6))
+        # The agent dies; its HAProxy goes on with the places that it has.
+        await second.end_agent()
+        still = asyncio.create_task(load(second, 50, 2))
+        await second.start()
+        assert all_well(await still)
+        # HAProxy dies; what it had in pods ends before they get more.
+        process = second.gateway._plane.process
+        killed = process.pid
+        os.kill(killed, signal.SIGKILL)
+        await second.api.eventually(lambda: process.pid not in (0, killed))
+        assert all_well(await load(second, 50, 6))
+        assert all_well(await steady)
+    assert most(pods) == 1
