@@ -190,3 +190,51 @@ async def test_agents_and_haproxies_are_killed_under_load(world: World, tmp_path
         assert all_well(await load(second, 50, 6))
         assert all_well(await steady)
     assert most(pods) == 1
+
+
+async def test_haproxy_stops_by_itself_when_its_agent_is_gone(world: World) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    (plain,) = await world.service("plain")
+    cut = await world.send("sd", "/hold")
+    await world.working(pod)
+    await world.end_agent()
+    admin = world.gateway._plane.admin
+    await admin.change(["keep places 1 1"])
+    with pytest.raises((asyncio.IncompleteReadError, AssertionError)):
+        assert (await cut.answer()).status == 200
+    pod.released.set()
+    held = await world.send("sd", "/work?ms=0")
+    # What has no limit is shared with nobody and goes on.
+    assert (await world.fetch("plain")).status == 200
+    assert plain.seen
+    assert pod.seen == ["/hold"]
+    await world.start()
+    assert (await held.answer()).status == 200
+
+
+async def test_a_gateway_that_is_gone_for_good_leaves_its_places_to_the_others(
+    world: World, tmp_path: Path
+) -> None:
+    await world.revision(SD.name, limit=1, timeoutSeconds=1)
+    await world.route("sd", {SD.name: 100})
+    pods = [await world.pod(SD.name, f"sd-{letter}") for letter in "ab"]
+    await world.in_rotation(SD.name, 2)
+    short = {"lease_seconds": 3, "reports": False, "name": "second"}
+    async with running_gateway(tmp_path / "second", api=world.api, **short) as second:
+        await serves(second)
+        requests = [await second.send("sd", f"/hold?n={n}") for n in range(2)]
+        await second.working(*pods)
+        await second.end_agent()
+        # Its HAProxy goes on, and so both pods stay its own.
+        assert sum((await places_of(world))["second"].values()) == 2
+
+        async def is_gone() -> bool:
+            return set(await places_of(world)) <= {"gateway"}
+
+        await world.api.eventually(is_gone)
+        # What the pods had from it was cut before.
+        for request in requests:
+            assert (await request.answer()).status == 504
+        for pod in pods:
+            pod.released.set()
+        assert all_well(await load(world, 10, 2))

@@ -20,7 +20,6 @@ NAMESPACE = "tidegate-system"
 GATEWAY = "tidegate.dev/gateway"
 REVISION = "tidegate.dev/gateways-of"
 ENDS_WITHIN = "tidegate.dev/ends-within"
-LEASE_SECONDS = 60
 
 _ENTRY = "gateways.tidegate.dev/"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
@@ -118,7 +117,7 @@ def renewed_at(lease: Object) -> str:
 def duration_of(lease: Object) -> float:
     """Seconds after a renewal for which the Lease holds."""
     spec = cast("Object", lease.get("spec") or {})
-    return float(spec.get("leaseDurationSeconds") or LEASE_SECONDS)
+    return float(spec.get("leaseDurationSeconds") or 0)
 
 
 def ends_within(lease: Object) -> float | None:

@@ -35,7 +35,9 @@ class Gateway:
         self.records = AccessRecords(lambda: self._sampler.lateness)
         self.records.subscribe(self._sessions.take)
         watchdog = Watchdog(self._plane, lambda: self._places.longest)
-        self._membership = Membership(context, settings.name, watchdog)
+        self._membership = Membership(
+            context, settings.name, watchdog, lease_seconds=settings.lease_seconds
+        )
         self._places = Places(context, self._plane, self._membership, self._hub, settings.name)
         self._agent = Agent(
             context,

@@ -24,10 +24,10 @@ from tidegate.kube.resources import LEASES
 
 logger = logging.getLogger(__name__)
 
-RENEW_SECONDS = 10.0
+# Renewals within the time that a Lease holds; as long as one of them is waited in addition, for
+# clocks that run at different speeds and requests on their way.
+_RENEWALS = 6
 _RETRY_SECONDS = 1.0
-# For clocks that run at different speeds, and requests on their way.
-_MARGIN_SECONDS = 5.0
 
 
 class Membership:
@@ -37,13 +37,17 @@ class Membership:
         context: the gateway's own.
         name: of this gateway.
         watchdog: what makes HAProxy keep the promise.
+        lease_seconds: for how long a renewal holds.
     """
 
-    def __init__(self, context: Context, name: str, watchdog: Watchdog) -> None:
+    def __init__(
+        self, context: Context, name: str, watchdog: Watchdog, *, lease_seconds: int
+    ) -> None:
         self._client = context.client
         self._clock = context.clock
         self._name = name
         self._watchdog = watchdog
+        self._seconds = lease_seconds
         self._leases = context.informers.of(
             LEASES, namespace=leases.NAMESPACE, label_selector=leases.GATEWAY
         )
@@ -102,12 +106,12 @@ class Membership:
         """Renew until cancelled."""
         await self._leases.wait_synced()
         while True:
-            pause = RENEW_SECONDS
+            pause = self._seconds / _RENEWALS
             try:
                 await self._renew()
             except (ApiError, AdminError) as error:
                 logger.warning("gateway: Lease not renewed: %s", error)
-                pause = _RETRY_SECONDS
+                pause = min(_RETRY_SECONDS, pause)
             await self._wait(pause)
             await self._bury()
 
@@ -129,13 +133,14 @@ class Membership:
         promised = self._watchdog.ends_within() if self.others else None
         if promised is not None:
             # HAProxy must know of a promise before anybody else does.
-            await self._watchdog.keep(leases.LEASE_SECONDS, promised)
+            await self._watchdog.keep(self._seconds, promised)
+        is_first = not self._renewed
         was_there = await self._write(promised)
-        self._valid_until = began + leases.LEASE_SECONDS
+        self._valid_until = began + self._seconds
         if promised is None and self._promised is not None:
             await self._watchdog.let_go()
         self._promised = promised
-        if has_lapsed or (self._entered.is_set() and not was_there):
+        if has_lapsed or not (is_first or was_there):
             logger.warning("gateway: the Lease had run out: taking places anew")
             for handler in self._lapse_handlers:
                 handler()
@@ -153,7 +158,7 @@ class Membership:
         }
         spec = {
             "holderIdentity": self._name,
-            "leaseDurationSeconds": leases.LEASE_SECONDS,
+            "leaseDurationSeconds": self._seconds,
             "renewTime": renewed,
         }
         body = {"metadata": metadata, "spec": spec}
@@ -207,11 +212,12 @@ class Membership:
         """Delete the Leases of gateways that cannot have anything in pods any more."""
         for lease in self._leases.items():
             name, promised = leases.gateway_named(lease), leases.ends_within(lease)
-            silent = self._silent_for(lease) - leases.duration_of(lease)
+            duration = leases.duration_of(lease)
+            silent = self._silent_for(lease) - duration
             if name == self._name or silent < 0:
                 continue
             self._tell()
-            if promised is None or silent < promised + _MARGIN_SECONDS:
+            if promised is None or silent < promised + duration / _RENEWALS:
                 continue
             logger.warning("gateway: %s is gone for good: its places are free", name)
             try:

@@ -40,6 +40,7 @@ class GatewaySettings:
         max_queued: requests of one revision that may wait, for a slot or for the first pod.
         hold_seconds: how long a request may wait at most.
         threads: of HAProxy; 0 for one per two cores.
+        lease_seconds: how long this gateway may be silent before others count its places as lost.
         tls: None for a gateway that speaks plain HTTP only.
     """
 
@@ -54,4 +55,5 @@ class GatewaySettings:
     threads: int = 0
     name: str = "gateway"
     reports: bool = True
+    lease_seconds: int = 60
     tls: TlsSettings | None = None
