@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import pytest
 
@@ -69,3 +71,34 @@ async def test_who_leaves_between_the_park_and_a_pod_is_noticed(world: World, re
 
     assert (await first.answer()).status == 200
     assert pod.seen == ["/hold"]
+
+
+@pytest.mark.parametrize("limit", [0, 4])
+@pytest.mark.parametrize("reset", [False, True])
+async def test_who_left_before_haproxy_could_look_is_noticed_before_the_first_pod_is_given_away(
+    world: World, limit: int, reset: bool
+) -> None:
+    """The leaving and the pod wait for HAProxy together, as they may on a busy machine."""
+    pod = await _served_from_zero(world, limit=limit)
+    gone, stay = await _hold(world, 100, "gone"), []
+    await world.demand("sd-00001", held=100)
+    for turn in range(4):
+        stay += await _hold(world, 25, f"stays-{turn}")
+        gone += await _hold(world, 25, f"gone-{turn}")
+    await world.demand("sd-00001", held=300)
+
+    proxy = world.gateway._plane.process.pid
+    os.kill(proxy, signal.SIGSTOP)
+    try:
+        await world.endpoint("sd-00001", pod)
+        # The agent sends its command meanwhile; a slower one would only make the test easier.
+        await asyncio.sleep(0.3)
+        for request in gone:
+            request.leave(reset=reset)
+        # Sockets are closed in the loop's next turn.
+        await asyncio.sleep(0.01)
+    finally:
+        os.kill(proxy, signal.SIGCONT)
+
+    assert [(await request.answer()).status for request in stay] == [200] * 100
+    assert not [target for target in pod.seen if "gone" in target]

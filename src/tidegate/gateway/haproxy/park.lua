@@ -9,6 +9,8 @@ max_held, hold_seconds = tonumber(max_held), tonumber(hold_seconds)
 local TICK_MS = 250
 local COALESCE_MS = 2
 local PATIENCE_SECONDS = 0.02
+local FEWEST_LOOKS, MOST_LOOKS = 3, 30
+local EVENTS_A_LOOK = 100
 local slots = {}
 local closed = {}
 local notices = core.queue()
@@ -44,9 +46,25 @@ local function is_waiting(held, place)
   return waiter ~= nil and not waiter.resumed
 end
 
+-- A client's leaving that the kernel knows of takes a look by HAProxy at its connection and a look at
+-- the one to the park; more when many leave. To sleep is to let HAProxy look.
+local function forget_the_gone(held)
+  collectgarbage()
+  local left, quiet = count(held), 0
+  local enough = FEWEST_LOOKS + left // EVENTS_A_LOOK
+  for _ = 1, MOST_LOOKS do
+    if left == 0 or quiet >= enough then return end
+    core.msleep(1)
+    collectgarbage()
+    local still = count(held)
+    quiet = still == left and quiet + 1 or 0
+    left = still
+  end
+end
+
 -- One after the other: HAProxy's threads would let them overtake each other.
 local function release(held, word)
-  collectgarbage()
+  forget_the_gone(held)
   for place = 1, held.last do
     if is_waiting(held, place) then
       held.waiters[place].queue:push(word)
