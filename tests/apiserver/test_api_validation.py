@@ -302,3 +302,24 @@ async def test_a_pod_needs_the_account_it_names(tmp_path):
         await client.delete(r.SERVICE_ACCOUNTS, "robot", namespace="default")
         labels = {"metadata": {"labels": {"a": "b"}}}
         await client.patch(r.PODS, "x", labels, namespace="default")
+
+
+@pytest.mark.parametrize(
+    ("resources", "problem"),
+    [
+        (
+            {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}},
+            'resources.requests: Invalid value: "2": must be less than or equal to cpu limit of'
+            " 1500m",
+        ),
+        (
+            {"limits": {"memory": "-1"}},
+            'resources.limits.memory: Invalid value: "-1": must be greater than or equal to 0',
+        ),
+    ],
+)
+async def test_amounts_of_resources(tmp_path, resources, problem):
+    async with running_api(tmp_path) as api:
+        with pytest.raises(Invalid) as refused:
+            await api.client().create(r.PODS, pod(containers=container(resources=resources)))
+        assert problem in refused.value.message

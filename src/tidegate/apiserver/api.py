@@ -28,7 +28,7 @@ from tidegate.apiserver.registry.metadata import metadata_of
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import Authorizer, RequestContext
-from tidegate.apiserver.scale import scale_of, with_scale
+from tidegate.apiserver.scale import applied_scale, scale_of, with_scale
 from tidegate.apiserver.selection import exact_name
 from tidegate.apiserver.storage.store import Store
 from tidegate.apiserver.storage.stored import Stored
@@ -301,9 +301,11 @@ class Api:
     async def _apply(
         self, context: RequestContext, spec: KindSpec, key: Key, config: Any, subresource: str
     ) -> tuple[Stored, bool]:
-        if not isinstance(config, dict) or subresource not in ("", "status"):
-            raise BadRequest("an apply configuration must be an object, or the status of one")
+        if not isinstance(config, dict) or subresource not in ("", "status", "scale"):
+            raise BadRequest("an apply configuration must be an object, its status or its scale")
         wanted = mapping(config)  # pyright: ignore[reportUnknownArgumentType]
+        if subresource == "scale" and spec.scale:
+            wanted = applied_scale(spec.resource, spec.scale, wanted)
         namespace = key.namespace or None
         named = metadata_of(wanted).setdefault("name", key.name)
         if named != key.name:
@@ -319,9 +321,11 @@ class Api:
             self.authorize(context, "create", spec, namespace=namespace, name=key.name)
             return await self._create(context, spec, applied, namespace), True
         managed = applied["metadata"]["managedFields"]
-        new = self._next(context, spec, applied, live or {}, namespace, subresource)
+        main = "" if subresource == "scale" else subresource
+        new = self._next(context, spec, applied, live or {}, namespace, main)
         new["metadata"]["managedFields"] = managed
-        return self._shown(spec, "", await self._replace(context, spec, key, new, old)), False
+        stored = await self._replace(context, spec, key, new, old)
+        return self._shown(spec, subresource, stored), False
 
     async def _create(
         self, context: RequestContext, spec: KindSpec, obj: Object, namespace: str | None

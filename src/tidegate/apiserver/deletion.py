@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidegate.apiserver.options import DeleteOptions
-from tidegate.apiserver.refusals import conflict
+from tidegate.apiserver.refusals import conflict, forbidden
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.values import section, strings
 from tidegate.kube.clock import rfc3339
@@ -16,6 +16,7 @@ from tidegate.kube.resources import NAMESPACES, PODS
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _DEFAULT_GRACE = 30
+_IMMORTAL = ("default", "kube-public", "kube-system")
 _POLICIES = ("", "Background", "Foreground", "Orphan")
 
 
@@ -28,8 +29,15 @@ class Outcome:
 
 
 def check_delete_preconditions(spec: KindSpec, old: Object, options: DeleteOptions) -> None:
-    """Raise Conflict when uid or resourceVersion are not those asked for."""
+    """What must hold of an object that is to be deleted.
+
+    Raises:
+        Conflict: uid or resourceVersion are not those asked for.
+        Forbidden: a namespace that Kubernetes cannot do without.
+    """
     name = name_of(old)
+    if spec.resource == NAMESPACES and name in _IMMORTAL:
+        raise forbidden(spec.resource, name, "this namespace may not be deleted")
     if options.uid and options.uid != uid_of(old):
         raise conflict(
             spec.resource,

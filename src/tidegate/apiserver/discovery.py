@@ -16,7 +16,8 @@ from tidegate.apiserver.registry.spec import KindSpec
 KUBERNETES_MINOR = "32"
 KUBERNETES_VERSION = f"v1.{KUBERNETES_MINOR}.4"
 
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+AGGREGATED_GROUP = "apidiscovery.k8s.io"
+AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 _STAGE = {None: 2, "beta": 1, "alpha": 0}
@@ -47,12 +48,16 @@ class Discovery:
         self._documents: dict[str, bytes] = {}
         registry.subscribe(self._documents.clear)
 
-    def document(self, path: str, *, aggregated: bool) -> bytes | None:
-        """The discovery document at `path`, None where there is none."""
-        key = f"{path}?aggregated" if aggregated else path
+    def document(self, path: str, *, aggregated: str = "") -> bytes | None:
+        """The discovery document at `path`, None where there is none.
+
+        Args:
+            aggregated: the version of the aggregated form, empty for the plain form.
+        """
+        key = f"{path}?{aggregated}"
         known = self._documents.get(key)
         if known is None:
-            value = self._aggregated(path) if aggregated else self._plain(path)
+            value = self._aggregated(path, aggregated) if aggregated else self._plain(path)
             if value is None:
                 return None
             known = self._documents[key] = orjson.dumps(value)
@@ -78,7 +83,7 @@ class Discovery:
             case _:
                 return None
 
-    def _aggregated(self, path: str) -> dict[str, Any] | None:
+    def _aggregated(self, path: str, version: str) -> dict[str, Any] | None:
         if path.strip("/") == "api":
             names = [""]
         elif path.strip("/") == "apis":
@@ -87,7 +92,7 @@ class Discovery:
             return None
         return {
             "kind": "APIGroupDiscoveryList",
-            "apiVersion": "apidiscovery.k8s.io/v2",
+            "apiVersion": f"{AGGREGATED_GROUP}/{version}",
             "metadata": {},
             "items": [self._aggregated_group(name) for name in names],
         }
@@ -164,6 +169,11 @@ def version_document() -> dict[str, Any]:
         "compiler": platform.python_implementation().lower(),
         "platform": f"{platform.system().lower()}/{_machine(platform.machine())}",
     }
+
+
+def aggregated_type(version: str) -> str:
+    """The media type of the aggregated form."""
+    return f"application/json;g={AGGREGATED_GROUP};v={version};as=APIGroupDiscoveryList"
 
 
 def etag(document: bytes) -> str:

@@ -8,6 +8,7 @@ from tidegate.apiserver.registry.spec import ScaleSpec
 from tidegate.apiserver.values import at, objects, section
 from tidegate.kube.errors import BadRequest, Cause, Invalid
 from tidegate.kube.objects import Object
+from tidegate.kube.resources import Resource
 
 
 def scale_of(scale: ScaleSpec, obj: Object) -> Object:
@@ -47,6 +48,26 @@ def with_scale(scale: ScaleSpec, obj: Object, wanted: Object) -> Object:
             causes=(Cause("FieldValueInvalid", message, "spec.replicas"),),
         )
     return _with(obj, scale.spec_replicas.split("."), replicas)
+
+
+def applied_scale(resource: Resource, scale: ScaleSpec, wanted: Object) -> Object:
+    """What of an object a Scale that is applied sets: its replicas, where it says how many.
+
+    Raises:
+        BadRequest: it is no Scale.
+    """
+    kind, version = wanted.get("kind"), wanted.get("apiVersion")
+    replicas = section(wanted, "spec").get("replicas")
+    if (kind, version) != ("Scale", "autoscaling/v1") or type(replicas) not in (int, type(None)):
+        raise BadRequest("the body must be a Scale of autoscaling/v1 with an integer spec.replicas")
+    config: Object = {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": dict(section(wanted, "metadata")),
+    }
+    if replicas is None:
+        return config
+    return _with(config, scale.spec_replicas.split("."), replicas)
 
 
 def _with(obj: Object, path: list[str], value: Any) -> Object:

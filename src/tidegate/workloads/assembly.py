@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tidegate.kube.controller import Context, Runnable
 from tidegate.kube.resources import Resource
 from tidegate.workloads.deployments import DeploymentController
+from tidegate.workloads.endpoint_mirroring import EndpointMirrorController
 from tidegate.workloads.endpoints_controller import EndpointsController
 from tidegate.workloads.event_expiry import EventExpiryController
 from tidegate.workloads.garbage import GarbageCollector
@@ -35,6 +36,7 @@ def build(context: Context, *, collected: Sequence[Resource], root_ca: str) -> l
         jobs.controller,
         jobs.orphans,
         EndpointsController(context).controller,
+        EndpointMirrorController(context).controller,
         ServiceAccountController(context, root_ca=root_ca).controller,
         NamespaceController(context, kinds=kinds).controller,
         EventExpiryController(context).controller,

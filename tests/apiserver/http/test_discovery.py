@@ -110,3 +110,19 @@ def references(value: Any) -> set[str]:
     if isinstance(value, list):
         return set().union(*(references(item) for item in value))
     return set()
+
+
+async def test_older_clients_get_the_older_aggregated_form(face: Face) -> None:
+    accepted = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+    response = await face.http().get("/apis", headers={"accept": accepted})
+    assert response.headers["content-type"] == accepted
+    assert response.json()["apiVersion"] == "apidiscovery.k8s.io/v2beta1"
+
+
+async def test_health_by_check_and_with_all_of_them(face: Face) -> None:
+    http = face.http()
+    assert (await http.get("/livez/ping")).text == "ok"
+    assert (await http.get("/readyz?verbose")).text == (
+        "[+]ping ok\n[+]store ok\nreadyz check passed\n"
+    )
+    assert (await http.get("/healthz/unheard-of")).status_code == 404

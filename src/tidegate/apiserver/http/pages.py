@@ -7,7 +7,14 @@ from typing import Protocol
 import orjson
 
 from tidegate.apiserver.authn.tokens import TokenIssuer
-from tidegate.apiserver.discovery import AGGREGATED, Discovery, etag, version_document
+from tidegate.apiserver.discovery import (
+    AGGREGATED_GROUP,
+    AGGREGATED_VERSIONS,
+    Discovery,
+    aggregated_type,
+    etag,
+    version_document,
+)
 from tidegate.apiserver.http.accept import parse_accept
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.kube.errors import MethodNotAllowed, NotFound
@@ -15,6 +22,8 @@ from tidegate.kube.errors import MethodNotAllowed, NotFound
 HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 # What anybody may read without saying who they are.
 PUBLIC = frozenset((*HEALTH, "/version"))
+# Whoever answers has read the whole store, and answers: there is no half of it.
+_CHECKS = ("ping", "store")
 
 _FIXED = (
     "/.well-known/openid-configuration",
@@ -62,8 +71,11 @@ class Pages:
             raise NotFound("the server could not find the requested resource")
 
     async def _answer(self, exchange: Exchange, path: str) -> bool:
-        if path in HEALTH:
-            await exchange.reply_text("ok")
+        if path in HEALTH or path.startswith(tuple(f"{page}/" for page in HEALTH)):
+            text = _health(path, verbose="verbose" in exchange.query)
+            if text is None:
+                return False
+            await exchange.reply_text(text)
         elif path == "/version":
             await exchange.reply_json(version_document())
         elif path == "/":
@@ -82,11 +94,11 @@ class Pages:
         return True
 
     async def _discover(self, exchange: Exchange, path: str) -> bool:
-        aggregated = path in ("/api", "/apis") and _wants_aggregated(exchange)
+        aggregated = _wanted_aggregate(exchange) if path in ("/api", "/apis") else ""
         document = self._discovery.document(path, aggregated=aggregated)
         if document is None:
             return False
-        content_type = AGGREGATED.encode() if aggregated else b"application/json"
+        content_type = aggregated_type(aggregated).encode() if aggregated else b"application/json"
         tag = f'"{etag(document)}"'
         headers = [(b"etag", tag.encode()), (b"vary", b"Accept")]
         if exchange.headers.get("if-none-match") == tag:
@@ -96,7 +108,7 @@ class Pages:
         return True
 
     def _paths(self) -> list[str]:
-        groups = orjson.loads(self._discovery.document("/apis", aggregated=False) or b"{}")
+        groups = orjson.loads(self._discovery.document("/apis") or b"{}")
         paths = ["/api", "/api/v1", "/apis", *_FIXED]
         for group in groups["groups"]:
             paths.append(f"/apis/{group['name']}")
@@ -104,13 +116,26 @@ class Pages:
         return sorted(paths)
 
 
-def _wants_aggregated(exchange: Exchange) -> bool:
+def _wanted_aggregate(exchange: Exchange) -> str:
+    """The version of the aggregated form that the client would rather have, empty for none."""
     for media in parse_accept(exchange.headers.get("accept", "")):
         if media.type != "application/json":
             continue
         if not media.transform:
-            return False
-        wanted = (media.transform, media.get("g"), media.get("v"))
-        if wanted == ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2"):
-            return True
-    return False
+            return ""
+        version = media.get("v")
+        if (media.transform, media.get("g")) == ("APIGroupDiscoveryList", AGGREGATED_GROUP) and (
+            version in AGGREGATED_VERSIONS
+        ):
+            return version
+    return ""
+
+
+def _health(path: str, *, verbose: bool) -> str | None:
+    """What a check of the health says; None where there is no such check."""
+    base, _, name = path[1:].partition("/")
+    if name:
+        return "ok" if name in _CHECKS else None
+    if not verbose:
+        return "ok"
+    return "".join(f"[+]{check} ok\n" for check in _CHECKS) + f"{base} check passed\n"

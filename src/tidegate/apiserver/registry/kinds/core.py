@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import re
-
 from tidegate.apis.config_maps import admit_config_map
 from tidegate.apiserver.registry.fielderrors import FieldErrors, join
 from tidegate.apiserver.registry.kinds.common import builtin
+from tidegate.apiserver.registry.kinds.data import (
+    validate_keys,
+    validate_size,
+    validate_unchanged,
+)
+from tidegate.apiserver.registry.kinds.secrets import default_secret, validate_secret
+from tidegate.apiserver.registry.spec import ALL_VERBS
 from tidegate.apiserver.values import ensure, mapping, section
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import (
@@ -19,12 +23,6 @@ from tidegate.kube.resources import (
     SERVICE_ACCOUNTS,
 )
 
-_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
-_KEY_MESSAGE = (
-    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',"
-    "  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-)
-_MAX_DATA = 1024 * 1024
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -44,54 +42,13 @@ def _default_node(obj: Object) -> None:
 
 def _validate_config_map(obj: Object, old: Object | None, errors: FieldErrors) -> None:
     data, binary = mapping(obj.get("data")), mapping(obj.get("binaryData"))
-    _validate_keys("data", data, errors)
-    _validate_keys("binaryData", binary, errors)
+    validate_keys("data", data, errors)
+    validate_keys("binaryData", binary, errors)
     for key in binary:
         if key in data:
             errors.invalid(join("binaryData", key), key, "duplicate of key present in data")
-    _validate_size([*data.values(), *binary.values()], "", errors)
-    _validate_unchanged(obj, old, ("data", "binaryData"), errors)
-
-
-def _default_secret(obj: Object) -> None:
-    texts = mapping(obj.pop("stringData", None))
-    if texts:
-        data = ensure(obj, "data")
-        for key, value in texts.items():
-            data[key] = base64.b64encode(str(value).encode()).decode()
-    obj.setdefault("type", "Opaque")
-
-
-def _validate_secret(obj: Object, old: Object | None, errors: FieldErrors) -> None:
-    data = mapping(obj.get("data"))
-    _validate_keys("data", data, errors)
-    _validate_size(list(data.values()), "data", errors)
-    if old is not None:
-        errors.immutable("type", old.get("type"), obj.get("type"))
-    _validate_unchanged(obj, old, ("data",), errors)
-
-
-def _validate_keys(path: str, data: Object, errors: FieldErrors) -> None:
-    for key in data:
-        if not _KEY.fullmatch(key) or key in (".", "..") or key.startswith("../"):
-            errors.invalid(join(path, key), key, _KEY_MESSAGE)
-
-
-def _validate_size(values: list[str], path: str, errors: FieldErrors) -> None:
-    if sum(len(value) for value in values) > _MAX_DATA:
-        errors.too_long(path, _MAX_DATA)
-
-
-def _validate_unchanged(
-    obj: Object, old: Object | None, fields: tuple[str, ...], errors: FieldErrors
-) -> None:
-    if old is None or not old.get("immutable"):
-        return
-    if not obj.get("immutable"):
-        errors.forbidden("immutable", "field is immutable when `immutable` is set")
-    for field in fields:
-        if (obj.get(field) or {}) != (old.get(field) or {}):
-            errors.forbidden(field, "field is immutable when `immutable` is set")
+    validate_size([*data.values(), *binary.values()], "[]", errors)
+    validate_unchanged(obj, old, ("data", "binaryData"), errors)
 
 
 def _validate_event(obj: Object, _: Object | None, errors: FieldErrors) -> None:
@@ -109,6 +66,7 @@ CORE_KINDS = (
         subresources=(("finalize", "Namespace", ("update",)),),
         selectable_fields=("status.phase",),
         name_rule="label",
+        verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
     ),
     builtin(
         NODES,
@@ -121,8 +79,8 @@ CORE_KINDS = (
     builtin(
         SECRETS,
         "core",
-        default=_default_secret,
-        validate=_validate_secret,
+        default=default_secret,
+        validate=validate_secret,
         selectable_fields=("type",),
     ),
     builtin(

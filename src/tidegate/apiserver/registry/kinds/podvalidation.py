@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.fielderrors import FieldErrors, join
 from tidegate.apiserver.registry.names import label_problem, subdomain_problem, validate_labels
 from tidegate.apiserver.values import mapping, objects, section, strings
 from tidegate.kube.objects import Object, thaw
+from tidegate.kube.quantities import parse_quantity
 
 _HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -82,6 +83,19 @@ def validate_port(value: Any, path: str, errors: FieldErrors) -> None:
         errors.invalid(path, value, "must be between 1 and 65535, inclusive")
 
 
+def _validate_resources(resources: Object, path: str, errors: FieldErrors) -> None:
+    limits, requests = mapping(resources.get("limits")), mapping(resources.get("requests"))
+    for field, amounts in (("limits", limits), ("requests", requests)):
+        for name, amount in amounts.items():
+            if parse_quantity(amount) < 0:
+                detail = "must be greater than or equal to 0"
+                errors.invalid(join(f"{path}.{field}", name), amount, detail)
+    for name, amount in requests.items():
+        if name in limits and parse_quantity(amount) > parse_quantity(limits[name]):
+            detail = f"must be less than or equal to {name} limit of {limits[name]}"
+            errors.invalid(f"{path}.requests", amount, detail)
+
+
 def _validate_container(
     container: Object, path: str, volumes: set[str], names: set[str], errors: FieldErrors
 ) -> None:
@@ -92,6 +106,7 @@ def _validate_container(
     elif image != image.strip():
         errors.invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
     supported(container, "imagePullPolicy", ("Always", "IfNotPresent", "Never"), path, errors)
+    _validate_resources(section(container, "resources"), f"{path}.resources", errors)
     _validate_ports(objects(container.get("ports")), f"{path}.ports", errors)
     for index, variable in enumerate(objects(container.get("env"))):
         _validate_variable(variable, f"{path}.env[{index}]", errors)
