@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.support.api import running_api
@@ -10,6 +12,9 @@ from tidegate.kube.errors import BadRequest, Forbidden, Invalid, NotFound
 from tidegate.kube.objects import thaw
 
 POD_SPEC = {"containers": [{"name": "main", "image": "web:1"}]}
+
+
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def meta(**more) -> dict:
@@ -323,3 +328,74 @@ async def test_amounts_of_resources(tmp_path, resources, problem):
         with pytest.raises(Invalid) as refused:
             await api.client().create(r.PODS, pod(containers=container(resources=resources)))
         assert problem in refused.value.message
+
+
+async def test_the_token_of_its_account_is_a_volume_of_a_new_pod(tmp_path):
+    async with running_api(tmp_path) as api:
+        client = api.client()
+        own = {"name": "own", "mountPath": TOKEN_PATH}
+        made = await client.create(
+            r.PODS,
+            pod(
+                initContainers=[{"name": "first", "image": "i"}],
+                containers=[
+                    {"name": "a", "image": "i"},
+                    {"name": "b", "image": "i", "volumeMounts": [own]},
+                ],
+                volumes=[{"name": "own", "emptyDir": {}}],
+            ),
+        )
+        spec = made["spec"]
+        kept, added = spec["volumes"]
+        assert kept == {"name": "own", "emptyDir": {}}
+        assert re.fullmatch("kube-api-access-[a-z0-9]{5}", added["name"])
+        assert added["projected"] == {
+            "defaultMode": 420,
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                {
+                    "configMap": {
+                        "name": "kube-root-ca.crt",
+                        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                    }
+                },
+                {
+                    "downwardAPI": {
+                        "items": [
+                            {
+                                "path": "namespace",
+                                "fieldRef": {
+                                    "apiVersion": "v1",
+                                    "fieldPath": "metadata.namespace",
+                                },
+                            }
+                        ]
+                    }
+                },
+            ],
+        }
+        mount = {"name": added["name"], "readOnly": True, "mountPath": TOKEN_PATH}
+        assert spec["initContainers"][0]["volumeMounts"] == [mount]
+        assert [item["volumeMounts"] for item in spec["containers"]] == [[mount], [own]]
+
+
+@pytest.mark.parametrize(
+    ("of_account", "of_pod", "mounted"),
+    [(None, None, True), (False, None, False), (False, True, True), (None, False, False)],
+)
+async def test_whether_the_token_is_mounted(tmp_path, of_account, of_pod, mounted):
+    async with running_api(tmp_path) as api:
+        client = api.client()
+        account = {
+            "metadata": {"name": "robot", "namespace": "default"},
+            "imagePullSecrets": [{"name": "registry"}],
+        }
+        asked = {"serviceAccountName": "robot"}
+        for obj, value in ((account, of_account), (asked, of_pod)):
+            if value is not None:
+                obj["automountServiceAccountToken"] = value
+        await client.create(r.SERVICE_ACCOUNTS, account)
+        spec = (await client.create(r.PODS, pod(**asked)))["spec"]
+        assert bool(spec.get("volumes")) == bool(spec["containers"][0].get("volumeMounts"))
+        assert bool(spec.get("volumes")) == mounted
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]

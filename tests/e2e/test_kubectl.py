@@ -214,3 +214,27 @@ def test_knative_columns(platform: Platform) -> None:
     url = f"http://columns.default.localhost:{platform.gateway_port}"
     assert line.split() == ["columns", url, "columns-00001", "columns-00001", "True"]
     platform.kubectl("delete", "ksvc/columns")
+
+
+def test_the_token_of_its_account_is_a_volume_of_a_pod(platform: Platform) -> None:
+    platform.kubectl("create", "namespace", "fresh")
+    script = (
+        "cd /var/run/secrets/kubernetes.io/serviceaccount; ls; cat namespace; echo;"
+        " cut -d. -f1 token | base64 -d 2>/dev/null; head -1 ca.crt"
+    )
+    done = platform.kubectl(
+        "-n", "fresh", "run", "reader", "-i", "--restart=Never", "--image=counter", "--command",
+        "--", "sh", "-c", f"cat; {script}", stdin="",
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[:4] == ["ca.crt", "namespace", "token", "fresh"]
+    assert '"alg"' in done.stdout
+    assert lines[-1].endswith("-----BEGIN CERTIFICATE-----")
+    pod = platform.get("pod", "reader", "-n", "fresh")
+    [volume] = pod["spec"]["volumes"]
+    assert volume["name"].startswith("kube-api-access-")
+    assert pod["spec"]["containers"][0]["volumeMounts"][0]["name"] == volume["name"]
+    described = platform.kubectl("-n", "fresh", "describe", "pod", "reader").stdout
+    assert "TokenExpirationSeconds:  3607" in described
+    assert "ConfigMapName:           kube-root-ca.crt" in described
+    platform.kubectl("delete", "namespace", "fresh", "--wait=false")

@@ -53,8 +53,8 @@ def volumes(api: RunningApi, path: Path, tokens: Any = None) -> Volumes:
     return Volumes(host, PodDirectory(path, "u1"))
 
 
-def with_volume(*, automount: bool = False, **source: Any) -> Object:
-    made = pod("a", volumes=[{"name": "v", **source}], automountServiceAccountToken=automount)
+def with_volume(**source: Any) -> Object:
+    made = pod("a", volumes=[{"name": "v", **source}])
     made["metadata"]["uid"] = "u1"
     return made
 
@@ -162,11 +162,11 @@ async def test_a_token_is_kept_until_most_of_its_time_is_over(
 
     made = volumes(api, tmp_path, Counting())
     clock: Any = made.host.clock
-    pod = with_volume(automount=True, emptyDir={})
+    pod = with_volume(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]})
     for passed, token in ((0, "1"), (2800, "1"), (100, "2")):
         await clock.advance(passed)
         await made.make(pod)
-        assert (made.directory.service_account / "token").read_text() == token
+        assert (made.directory.volume("v") / "token").read_text() == token
 
 
 @pytest.mark.parametrize(
@@ -259,8 +259,9 @@ async def test_a_refused_token_is_a_problem_of_the_configuration(
         async def token(self, **_: Any) -> str:
             raise Forbidden("no such account")
 
+    pod = with_volume(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]})
     with pytest.raises(ConfigError, match="failed to fetch token: no such account"):
-        await volumes(api, tmp_path, Refusing()).make(with_volume(automount=True, emptyDir={}))
+        await volumes(api, tmp_path, Refusing()).make(pod)
 
 
 async def test_binary_values(api: RunningApi) -> None:

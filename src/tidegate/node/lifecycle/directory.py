@@ -2,7 +2,6 @@
 
 pod.json                                which pod this is and since when it is metered
 home/, tmp/                             its HOME and TMPDIR
-serviceaccount/                         token, ca.crt, namespace
 hosts, log/                             its /etc/hosts and /var/log
 volumes/<name>/                         the contents of its volumes
 containers/<name>/<attempt>/            one start: the runtime's records and the log
@@ -45,10 +44,6 @@ class PodDirectory:
     @property
     def tmp(self) -> Path:
         return self.path / "tmp"
-
-    @property
-    def service_account(self) -> Path:
-        return self.path / "serviceaccount"
 
     @property
     def hosts(self) -> Path:

@@ -80,7 +80,7 @@ class Launcher:
         mounting.make_usual_files(pod, directory, attempt)
         own = mounting.volume_mounts(pod, self.spec, directory, values)
         taken = {mount.target for mount in own}
-        usual = mounting.usual_mounts(pod, self.spec, directory, attempt)
+        usual = mounting.usual_mounts(self.spec, directory, attempt)
         mounts = [*own, *(mount for mount in usual if mount.target not in taken)]
         if not self.context.host.runtime.mounts:
             mounting.link(directory.root(self.name), mounts)

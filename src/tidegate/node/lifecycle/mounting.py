@@ -17,7 +17,6 @@ from tidegate.node.lifecycle.directory import PodDirectory
 from tidegate.node.lifecycle.environment import expand
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.status import POD_IP
-from tidegate.node.lifecycle.volumes import mounts_token
 from tidegate.node.runtime.isolation import Mount
 
 SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -53,12 +52,8 @@ def volume_mounts(
     return mounts
 
 
-def usual_mounts(
-    pod: Object, container: Object, directory: PodDirectory, attempt: Path
-) -> Iterator[Mount]:
+def usual_mounts(container: Object, directory: PodDirectory, attempt: Path) -> Iterator[Mount]:
     """What every container finds unless it mounts something else there."""
-    if mounts_token(pod):
-        yield Mount(directory.service_account, SERVICE_ACCOUNT_PATH)
     yield Mount(directory.hosts, _HOSTS, read_only=False)
     yield Mount(directory.logs, _LOGS, read_only=False)
     path = str(container.get("terminationMessagePath") or _TERMINATION_LOG)

@@ -23,6 +23,7 @@ from tidegate.node.lifecycle.sources import ConfigError, Sources
 TOKEN_SECONDS = 3600
 _TOKEN_RENEWED_AFTER = 0.8
 _DEFAULT_MODE = 0o644
+ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 _REFRESHED = ("configMap", "secret", "projected", "downwardAPI")
 
 
@@ -46,21 +47,10 @@ class Volumes:
         await asyncio.to_thread(self._close_to_others)
         for volume in pod["spec"].get("volumes") or ():
             await self._make(pod, volume, sources)
-        if mounts_token(pod):
-            await self.write_service_account(pod)
 
     def _close_to_others(self) -> None:
         for path in (self.directory.path, self.directory.volumes):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    async def write_service_account(self, pod: Object) -> None:
-        """Write a valid token, with the CA and the namespace. Raises ConfigError."""
-        files = {
-            "token": await self._token_file(pod, TOKEN_SECONDS, ""),
-            "ca.crt": File(await self._authority()),
-            "namespace": File(namespace_of(pod).encode()),
-        }
-        await self._write(pod, self.directory.service_account, files)
 
     async def _make(self, pod: Object, volume: Object, sources: Sources) -> None:
         path = self.directory.volume(volume["name"])
@@ -95,8 +85,8 @@ class Volumes:
     ) -> Mapping[str, File]:
         if "configMap" in source:
             part = source["configMap"]
-            optional = bool(part.get("optional"))
-            return _items(part, await sources.config_map(part["name"], optional=optional), mode)
+            contents = await self._config_map(part, sources)
+            return _items(part, contents, mode)
         if "secret" in source:
             part = source["secret"]
             name = part.get("secretName") or part["name"]
@@ -113,6 +103,14 @@ class Volumes:
             token = await self._token_file(pod, seconds, str(part.get("audience") or ""), mode)
             return {_safe(part["path"]): token}
         raise ConfigError(f"projected volume: {', '.join(source)} is not supported on this node")
+
+    async def _config_map(self, part: Object, sources: Sources) -> Mapping[str, bytes]:
+        name = str(part["name"])
+        if name != ROOT_CA_CONFIG_MAP:
+            return await sources.config_map(name, optional=bool(part.get("optional")))
+        # In a namespace that has just been made it may be on its way; the node knows what is in it.
+        contents = await sources.config_map(name, optional=True)
+        return contents or {"ca.crt": await self._authority()}
 
     def _downward(self, pod: Object, item: Object) -> bytes:
         if "fieldRef" in item:
@@ -160,15 +158,10 @@ class Volumes:
             return b""
 
 
-def mounts_token(pod: Object) -> bool:
-    """Whether the pod gets its service account's token without asking for it."""
-    return pod["spec"].get("automountServiceAccountToken") is not False
-
-
 def is_refreshed(pod: Object) -> bool:
     """Whether what the pod's volumes hold can change while it runs."""
     volumes = parts(pod["spec"], "volumes")
-    return mounts_token(pod) or any(kind in volume for volume in volumes for kind in _REFRESHED)
+    return any(kind in volume for volume in volumes for kind in _REFRESHED)
 
 
 def fs_group(pod: Object) -> int | None:

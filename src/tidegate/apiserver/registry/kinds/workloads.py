@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tidegate.apis.digests import pin_images
 from tidegate.apis.serving import REVISIONS
-from tidegate.apiserver.refusals import forbidden
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.kinds.common import builtin
+from tidegate.apiserver.registry.kinds.podaccounts import give_account
 from tidegate.apiserver.registry.kinds.poddefaults import default_pod, default_template
 from tidegate.apiserver.registry.kinds.podvalidation import (
     not_negative,
@@ -17,13 +17,12 @@ from tidegate.apiserver.registry.kinds.podvalidation import (
 from tidegate.apiserver.registry.names import label_value_problem, qualified_problem
 from tidegate.apiserver.registry.spec import ClusterView, ScaleSpec
 from tidegate.apiserver.values import ensure, mapping, objects, section
-from tidegate.kube.objects import Key, Object, name_of, namespace_of
-from tidegate.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS, SERVICE_ACCOUNTS
+from tidegate.kube.objects import Object
+from tidegate.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from tidegate.kube.selectors import selector_from_spec
 
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _ZERO = (0, "0%")
-_DEFAULT_ACCOUNT = "default"
 
 
 def _default_deployment(obj: Object) -> None:
@@ -148,23 +147,8 @@ def validate_selector(selector: Object, path: str, errors: FieldErrors) -> bool:
 def _prepare_pod(pod: Object, old: Object | None, view: ClusterView, errors: FieldErrors) -> None:
     del errors
     if old is None:
-        _check_account(pod, view)
+        give_account(pod, view)
         pin_images(pod, lambda key: view.find(REVISIONS, key))
-
-
-def _check_account(pod: Object, view: ClusterView) -> None:
-    """Raise Forbidden for an account that is not there.
-
-    The default one may be on its way, for it is made when its namespace is.
-    """
-    name, namespace = str(pod["spec"]["serviceAccountName"]), namespace_of(pod)
-    if name != _DEFAULT_ACCOUNT and view.find(SERVICE_ACCOUNTS, Key(namespace, name)) is None:
-        raise forbidden(
-            PODS,
-            name_of(pod),
-            f"error looking up service account {namespace}/{name}:"
-            f' serviceaccount "{name}" not found',
-        )
 
 
 WORKLOAD_KINDS = (
