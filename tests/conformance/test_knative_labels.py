@@ -51,6 +51,11 @@ def test_of_a_configuration_and_a_route(api: Api) -> None:
         assert found["annotations"]["note"] == "of the service"
         assert found["annotations"][f"{SERVING}/creator"] == "tidegate-admin"
         assert found["annotations"][f"{SERVING}/lastModifier"] == "tidegate-admin"
+    routed = api.wait(
+        "configurations", NAME, lambda obj: f"{SERVING}/routes" in obj["metadata"]["annotations"]
+    )
+    assert routed["metadata"]["annotations"][f"{SERVING}/routes"] == NAME
+    assert routed["metadata"]["generation"] == 1
     # What a rollout lasts is the Route's affair.
     assert f"{SERVING}/rollout-duration" not in metadata(api, "configurations")["annotations"]
     assert f"{SERVING}/rollout-duration" in metadata(api, "routes")["annotations"]

@@ -27,7 +27,7 @@ def build(context: Context, *, settings: ServingSettings) -> list[Runnable]:
         ConfigurationReconciler(context, config, recorder).controller(),
         RevisionReconciler(context, config).controller(),
         RouteReconciler(context, config, settings, recorder).controller(),
-        Labeler(context).controller(),
+        *Labeler(context).controllers(),
         RevisionCollector(context, config).controller(),
         DomainMappingReconciler(context, config, settings).controller(),
         GatewayService(context, settings).controller(),

@@ -1,4 +1,4 @@
-"""Marks Revisions with the Routes that send them traffic, for autoscaling and collection."""
+"""Marks Revisions and Configurations with the Routes that send them traffic."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from tidegate.kube.objects import (
     name_of,
     namespace_of,
 )
-from tidegate.serving.configuration import configuration_generation, generation_of
+from tidegate.serving.configuration import (
+    configuration_generation,
+    configuration_index,
+    generation_of,
+)
 from tidegate.serving.route import target_index
 
 _INDEX = "target"
+_BY_CONFIGURATION = "configuration"
 
 
 def routing_state(revision: Object, routes: list[str], *, is_newest: bool) -> str:
@@ -32,7 +37,7 @@ def routing_state(revision: Object, routes: list[str], *, is_newest: bool) -> st
 
 
 class Labeler:
-    """Keeps `routingState` and `routes` of every Revision true."""
+    """Keeps `routingState` and `routes` of every Revision, and `routes` of Configurations, true."""
 
     def __init__(self, context: Context) -> None:
         self._client = context.client
@@ -41,9 +46,21 @@ class Labeler:
         self._configurations = context.informers.of(serving.CONFIGURATIONS)
         self._routes = context.informers.of(serving.ROUTES)
         self._routes.add_index(_INDEX, target_index)
+        self._revisions.add_index(_BY_CONFIGURATION, configuration_index)
 
-    def controller(self) -> Controller:
-        """Runs the labeler on every change that may move traffic."""
+    def controllers(self) -> tuple[Controller, Controller]:
+        """Run the labeler on every change that may move traffic."""
+        return self._of_revisions(), self._of_configurations()
+
+    def _of_configurations(self) -> Controller:
+        controller = Controller(
+            "labeler-configurations", self.reconcile_configuration, clock=self._clock
+        )
+        controller.watch(self._configurations)
+        controller.watch(self._routes, self._configurations_of_route)
+        return controller
+
+    def _of_revisions(self) -> Controller:
         controller = Controller("labeler", self.reconcile, clock=self._clock)
         controller.watch(self._revisions)
         controller.watch(self._routes, self._revisions_of_route)
@@ -76,6 +93,18 @@ class Labeler:
         }
         await self._client.patch(serving.REVISIONS, key.name, patch, namespace=key.namespace)
 
+    async def reconcile_configuration(self, key: Key) -> None:
+        configuration = self._configurations.get(key.name, key.namespace)
+        if configuration is None or is_deleting(configuration):
+            return
+        revisions = self._revisions.by_index(_BY_CONFIGURATION, str(key))
+        values = [f"r/{key.namespace}/{name_of(revision)}" for revision in revisions]
+        listed = ",".join(self._targeting([f"c/{key.namespace}/{key.name}", *values]))
+        if annotations_of(configuration).get(serving.ROUTES_ANNOTATION, "") == listed:
+            return
+        patch: Object = {"metadata": {"annotations": {serving.ROUTES_ANNOTATION: listed or None}}}
+        await self._client.patch(serving.CONFIGURATIONS, key.name, patch, namespace=key.namespace)
+
     def _configuration_of(self, revision: Object) -> Object:
         name = labels_of(revision).get(serving.CONFIGURATION_LABEL, "")
         return self._configurations.get(name, namespace_of(revision)) or {}
@@ -86,6 +115,10 @@ class Labeler:
         latest = part(configuration, "status").get("latestReadyRevisionName")
         if latest == name_of(revision):
             values.append(f"c/{namespace}/{name_of(configuration)}")
+        return self._targeting(values)
+
+    def _targeting(self, values: Iterable[str]) -> list[str]:
+        """Names of the Routes that are indexed under one of these."""
         found = {
             name_of(route)
             for value in values
@@ -93,6 +126,14 @@ class Labeler:
             if not is_deleting(route)
         }
         return sorted(found)
+
+    def _configurations_of_route(self, route: Object) -> Iterable[Key]:
+        namespace = namespace_of(route)
+        for target in (*items(route, "spec", "traffic"), *items(route, "status", "traffic")):
+            revision = self._revisions.get(target.get("revisionName") or "", namespace)
+            owner = labels_of(revision).get(serving.CONFIGURATION_LABEL) if revision else None
+            for name in {target.get("configurationName"), owner} - {None, ""}:
+                yield Key(namespace, str(name))
 
     def _revisions_of_route(self, route: Object) -> Iterable[Key]:
         namespace = namespace_of(route)

@@ -40,10 +40,16 @@ _ROUTE_FIELDS = ("url", "address", "traffic")
 _OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
 
 
-def make_configuration(service: Object) -> Object:
-    """The Configuration of a Service; it has the Service's name."""
+def make_configuration(service: Object, routes: str = "") -> Object:
+    """The Configuration of a Service; it has the Service's name.
+
+    Args:
+        routes: what the labeler has written on the one that is there.
+    """
     annotations = without_bookkeeping(annotations_of(service))
     annotations.pop(serving.ROLLOUT_DURATION_ANNOTATION, None)
+    if routes:
+        annotations[serving.ROUTES_ANNOTATION] = routes
     return {
         "apiVersion": serving.CONFIGURATIONS.api_version,
         "kind": serving.CONFIGURATIONS.kind,
@@ -122,9 +128,11 @@ class ServiceReconciler:
 
     async def _observe(self, service: Object, fields: Object, verdicts: dict[str, Verdict]) -> None:
         """Ensure the children and note what they say in `fields` and `verdicts`."""
+        live = self._configurations.get(name_of(service), namespace_of(service))
+        routes = annotations_of(live).get(serving.ROUTES_ANNOTATION, "") if live else ""
         try:
             configuration = await self._configuration_children.ensure_exact(
-                service, make_configuration(service)
+                service, make_configuration(service, routes)
             )
         except NotOwnedError as error:
             verdicts[_CONFIGURATIONS_READY] = false("NotOwned", str(error))
