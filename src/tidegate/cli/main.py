@@ -149,6 +149,46 @@ def down(data_dir: DataDir = None) -> None:
 
 @app.command()
 @user_errors
+def gateway(
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)],
+    name: Annotated[
+        str, typer.Option(help="Its name, unlike that of every other gateway.")
+    ] = "second",
+    data_dir: DataDir = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(help="Of the platform's API (default: that in the data directory)."),
+    ] = None,
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    max_revisions: Annotated[
+        int, typer.Option(help="As for `tidegate up`.", min=16, max=16_384)
+    ] = DEFAULT_MAX_REVISIONS,
+) -> None:
+    """Run one more gateway before the pods of a platform that is up, until Ctrl-C.
+
+    Demand is summed over all gateways, and pods with a containerConcurrency are divided among
+    them. SIGTERM ends it and leaves its HAProxy running, for the next start under this name.
+
+    Example:
+      tidegate gateway --name second --port 8090
+    """
+    from tidegate.cli import gateway as command
+
+    directory = _directory(data_dir)
+    command.run(
+        command.OneMore(
+            name=name,
+            directory=directory / "gateways" / name,
+            kubeconfig=kubeconfig or directory / "kubeconfig",
+            bind=bind,
+            port=port,
+            pool=max_revisions,
+        )
+    )
+
+
+@app.command()
+@user_errors
 def status(data_dir: DataDir = None, output: Output = "text") -> None:
     """Show services, pods, their seconds and what they cost.
 

@@ -18,6 +18,7 @@ from tidegate.apiserver import assembly as apiserver
 from tidegate.apiserver.assembly import ApiServer, ApiServerSettings
 from tidegate.autoscaling import assembly as autoscaling
 from tidegate.autoscaling.gateways import Gateways
+from tidegate.autoscaling.remote_gateways import RemoteGateways
 from tidegate.cli.readiness import READY, Announcer
 from tidegate.cli.settings import Settings
 from tidegate.console import assembly as console
@@ -80,11 +81,12 @@ async def _run_until_signalled(settings: Settings, announcer: Announcer) -> bool
         if not received:
             raise
     except BaseExceptionGroup as group:
-        raise _first(group) from group
+        raise first(group) from group
     return signal.SIGINT in received
 
 
-def _first(error: BaseException) -> BaseException:
+def first(error: BaseException) -> BaseException:
+    """The first error within groups of them."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return error
@@ -186,7 +188,8 @@ class Platform:
 
     def _autoscaling(self, doors: Gateway) -> tuple[Context, list[Runnable]]:
         context = self._as(AUTOSCALER)
-        return context, autoscaling.build(context, Gateways((doors.demand,), self._clock))
+        others = RemoteGateways(context, near=doors.demand.gateways)
+        return context, autoscaling.build(context, Gateways((doors.demand, others), self._clock))
 
     def _as(self, username: str, *groups: str) -> Context:
         return _context(self._api.client(username, groups), self._clock)

@@ -54,7 +54,7 @@ class Membership:
         self._leases.add_handler(self._changed)
         self._handlers: list[Callable[[], None]] = []
         self._lapse_handlers: list[Callable[[], None]] = []
-        self._seen: dict[str, tuple[str, float]] = {}
+        self._renewals = leases.Renewals(context.clock)
         self._renewed = ""
         self._promised: int | None = None
         self._valid_until = 0.0
@@ -77,7 +77,7 @@ class Membership:
     def is_alive(self, name: str) -> bool:
         """Whether that gateway renews its Lease."""
         lease = self._leases.get(leases.lease_of_gateway(name), leases.NAMESPACE)
-        return lease is not None and self._silent_for(lease) <= leases.duration_of(lease)
+        return lease is not None and self._renewals.is_alive(lease)
 
     async def is_gone(self, name: str) -> bool:
         """Whether that gateway has no Lease, as of now."""
@@ -188,10 +188,7 @@ class Membership:
             elif leases.renewed_at(new) == self._renewed:
                 self._entered.set()
             return
-        if new is not None:
-            self._silent_for(new)
-        else:
-            self._seen.pop(name, None)
+        self._renewals.silent_for(lease)
         if old is None or new is None:
             self._wake.set()
             self._tell()
@@ -200,20 +197,12 @@ class Membership:
         for handler in self._handlers:
             handler()
 
-    def _silent_for(self, lease: Object) -> float:
-        """Seconds since this renewal was seen here first."""
-        name, renewed = leases.gateway_named(lease), leases.renewed_at(lease)
-        now = self._clock.monotonic()
-        if self._seen.get(name, ("", 0.0))[0] != renewed:
-            self._seen[name] = (renewed, now)
-        return now - self._seen[name][1]
-
     async def _bury(self) -> None:
         """Delete the Leases of gateways that cannot have anything in pods any more."""
         for lease in self._leases.items():
             name, promised = leases.gateway_named(lease), leases.ends_within(lease)
             duration = leases.duration_of(lease)
-            silent = self._silent_for(lease) - duration
+            silent = self._renewals.silent_for(lease) - duration
             if name == self._name or silent < 0:
                 continue
             self._tell()
