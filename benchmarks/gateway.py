@@ -55,6 +55,18 @@ defaults
     timeout client 60s
     timeout server 60s
 """
+# What a proxy says of a request to the pods, to its client and to its log in most places.
+_USUAL_RULES = """
+    log ring@access format raw local0
+    log-format "%f %s %ST %ts %Tw %Tr %Ta %B %U %HM %HP %ID"
+    unique-id-format %[uuid]
+    unique-id-header X-Request-Id
+    option forwardfor
+    http-request set-header X-Forwarded-Proto http
+    http-request add-header Forwarded 'for="%[src]";proto=http;host="%[req.hdr(host)]"'
+    http-response set-header X-Served-By %s
+"""
+_RING = "ring access\n    format raw\n    maxlen 2048\n    size 4194304\n"
 _NGINX = """
 worker_processes {threads};
 daemon off;
@@ -118,17 +130,21 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as directory:
         pods = [_free_port() for _ in range(_PODS)]
-        static, nginx = _free_port(), _free_port()
+        static, usual, nginx = _free_port(), _free_port(), _free_port()
         with (
             _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)) as pods_pid,
             _haproxy(
                 Path(directory) / "static.cfg", _static_config(static, pods, threads)
             ) as static_pid,
+            _haproxy(
+                Path(directory) / "usual.cfg", _static_config(usual, pods, threads, is_bare=False)
+            ) as usual_pid,
             _nginx(Path(directory), nginx, pods, threads) as nginx_pid,
         ):
             references = [
                 Case("pods, without a proxy", pods[0], "localhost", pods_pid),
                 Case("static HAProxy", static, "localhost", static_pid),
+                Case("static HAProxy, headers and log", usual, "localhost", usual_pid),
             ]
             if nginx_pid:
                 references.append(Case("nginx", nginx, "localhost", nginx_pid))
@@ -285,13 +301,15 @@ def _pods_config(ports: list[int]) -> str:
     return _COMMON.format(threads=1) + f"frontend pods\n{binds}\n{answer}\n"
 
 
-def _static_config(port: int, pods: list[int], threads: int) -> str:
+def _static_config(port: int, pods: list[int], threads: int, *, is_bare: bool = True) -> str:
     servers = "\n".join(
         f"    server pod{number} 127.0.0.1:{pod}" for number, pod in enumerate(pods)
     )
     return (
         _COMMON.format(threads=threads)
+        + ("" if is_bare else _RING)
         + f"frontend http\n    bind 127.0.0.1:{port}\n    default_backend pods\n"
+        + ("" if is_bare else _USUAL_RULES)
         + f"backend pods\n{servers}\n"
     )
 

@@ -36,6 +36,7 @@ from tidegate.kube.objects import Key
 
 _FEW, _MANY = 100, 600
 _SECONDS = 60
+_LIMITS = {"free": 0, "limited": 16}
 
 
 async def main() -> None:
@@ -49,8 +50,13 @@ async def main() -> None:
         with _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)):
             static = await _per_request(Path(directory), pods, "static")
             _print("static HAProxy", static, static)
-            found = await _per_request(Path(directory), pods, "free")
-            _print("gateway, no limit", found, static)
+            for name, case in (
+                ("static HAProxy, headers and log", "usual"),
+                ("gateway, no limit", "free"),
+                ("gateway, concurrency 16", "limited"),
+            ):
+                found = await _per_request(Path(directory), pods, case)
+                _print(name, found, static)
             for pattern in options.without:
                 found = await _per_request(Path(directory), pods, "free", without=pattern)
                 _print(f"gateway, no limit, without {pattern!r}", found, static)
@@ -71,15 +77,15 @@ async def _per_request(directory: Path, pods: list[int], name: str, *, without: 
 async def _count(place: Path, pods: list[int], name: str, number: int, without: str) -> int:
     """Instructions of a HAProxy from its start to its end with so many requests between."""
     port, out = _free_port(), place / "callgrind.out"
-    if name == "static":
+    if name in ("static", "usual"):
         file = place / "static.cfg"
-        file.write_text(_static_config(port, pods, 1))
+        file.write_text(_static_config(port, pods, 1, is_bare=name == "static"))
         async with _callgrind(file, out):
             await asyncio.to_thread(_ask, port, name, number)
     else:
         plane = _plane(place, port, without)
         async with _callgrind(plane.paths.config, out):
-            await _route(plane, pods)
+            await _route(plane, pods, name)
             await asyncio.to_thread(_ask, port, name, number)
     found = re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.MULTILINE)
     if found is None:
@@ -102,17 +108,17 @@ def _plane(place: Path, port: int, without: str) -> DataPlane:
     return plane
 
 
-async def _route(plane: DataPlane, pods: list[int]) -> None:
+async def _route(plane: DataPlane, pods: list[int], name: str) -> None:
     async with asyncio.timeout(_SECONDS):
         while True:
             try:
-                await plane.admin.read("show info")
+                await plane.read_back()
             except AdminError:
                 await asyncio.sleep(0.1)
             else:
                 break
-    _publish(plane, "free", 0, pods)
-    route = HostRoute("free.localhost", "", (Split(Key("bench", "free"), 100),))
+    _publish(plane, name, _LIMITS[name], pods)
+    route = HostRoute(f"{name}.localhost", "", (Split(Key("bench", name), 100),))
     plane.set_routes({}, entries([route], plane.slots.of, name="bench"))
     await plane.flush()
 

@@ -46,6 +46,8 @@ class Predecessor:
         """
         slots = self._plane.slots.assigned().values()
         commands = ["enable server onward/next", "shutdown frontend http"]
+        if "\nfrontend door " in self._plane.config.text:
+            commands.append("shutdown frontend door")
         for slot in slots:
             commands += [
                 f"disable server {slot}/{name}" for name in self._plane.servers.get(slot, {})
