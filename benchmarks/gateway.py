@@ -66,6 +66,15 @@ _USUAL_RULES = """
     http-request add-header Forwarded 'for="%[src]";proto=http;host="%[req.hdr(host)]"'
     http-response set-header X-Served-By %s
 """
+# Each request passes it twice, as those of a revision with a containerConcurrency pass the gateway.
+_TWO_STAGES = """
+    use_backend first
+backend first
+    http-reuse always
+    server stage abns@{stage}
+frontend stage
+    bind abns@{stage}
+"""
 _RING = "ring access\n    format raw\n    maxlen 2048\n    size 4194304\n"
 _NGINX = """
 worker_processes {threads};
@@ -130,21 +139,25 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as directory:
         pods = [_free_port() for _ in range(_PODS)]
-        static, usual, nginx = _free_port(), _free_port(), _free_port()
+        static, usual, stages, nginx = (_free_port() for _ in range(4))
         with (
             _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)) as pods_pid,
             _haproxy(
                 Path(directory) / "static.cfg", _static_config(static, pods, threads)
             ) as static_pid,
             _haproxy(
-                Path(directory) / "usual.cfg", _static_config(usual, pods, threads, is_bare=False)
+                Path(directory) / "usual.cfg", _static_config(usual, pods, threads, kind="usual")
             ) as usual_pid,
+            _haproxy(
+                Path(directory) / "stages.cfg", _static_config(stages, pods, threads, kind="stages")
+            ) as stages_pid,
             _nginx(Path(directory), nginx, pods, threads) as nginx_pid,
         ):
             references = [
                 Case("pods, without a proxy", pods[0], "localhost", pods_pid),
                 Case("static HAProxy", static, "localhost", static_pid),
                 Case("static HAProxy, headers and log", usual, "localhost", usual_pid),
+                Case("static HAProxy, two stages", stages, "localhost", stages_pid),
             ]
             if nginx_pid:
                 references.append(Case("nginx", nginx, "localhost", nginx_pid))
@@ -301,15 +314,17 @@ def _pods_config(ports: list[int]) -> str:
     return _COMMON.format(threads=1) + f"frontend pods\n{binds}\n{answer}\n"
 
 
-def _static_config(port: int, pods: list[int], threads: int, *, is_bare: bool = True) -> str:
+def _static_config(port: int, pods: list[int], threads: int, *, kind: str = "bare") -> str:
+    """A HAProxy that stands still: `bare`, with the `usual` rules, or in two `stages`."""
+    stages = _TWO_STAGES.format(stage=f"tidegate-bench-{port}")
+    rules = {"bare": "", "usual": _USUAL_RULES, "stages": stages}[kind]
     servers = "\n".join(
         f"    server pod{number} 127.0.0.1:{pod}" for number, pod in enumerate(pods)
     )
     return (
         _COMMON.format(threads=threads)
-        + ("" if is_bare else _RING)
-        + f"frontend http\n    bind 127.0.0.1:{port}\n    default_backend pods\n"
-        + ("" if is_bare else _USUAL_RULES)
+        + (_RING if kind == "usual" else "")
+        + f"frontend http\n    bind 127.0.0.1:{port}\n{rules}    default_backend pods\n"
         + f"backend pods\n{servers}\n"
     )
 

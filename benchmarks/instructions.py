@@ -36,6 +36,7 @@ from tidegate.kube.objects import Key
 
 _FEW, _MANY = 100, 600
 _SECONDS = 60
+_STATIC = {"static": "bare", "usual": "usual", "stages": "stages"}
 _LIMITS = {"free": 0, "limited": 16}
 
 
@@ -52,6 +53,7 @@ async def main() -> None:
             _print("static HAProxy", static, static)
             for name, case in (
                 ("static HAProxy, headers and log", "usual"),
+                ("static HAProxy, two stages", "stages"),
                 ("gateway, no limit", "free"),
                 ("gateway, concurrency 16", "limited"),
             ):
@@ -77,9 +79,9 @@ async def _per_request(directory: Path, pods: list[int], name: str, *, without: 
 async def _count(place: Path, pods: list[int], name: str, number: int, without: str) -> int:
     """Instructions of a HAProxy from its start to its end with so many requests between."""
     port, out = _free_port(), place / "callgrind.out"
-    if name in ("static", "usual"):
+    if name in _STATIC:
         file = place / "static.cfg"
-        file.write_text(_static_config(port, pods, 1, is_bare=name == "static"))
+        file.write_text(_static_config(port, pods, 1, kind=_STATIC[name]))
         async with _callgrind(file, out):
             await asyncio.to_thread(_ask, port, name, number)
     else:
