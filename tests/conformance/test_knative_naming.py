@@ -5,7 +5,15 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.conformance.knative import Api, Obj, eventually, good, service, with_annotations
+from tests.conformance.knative import (
+    Api,
+    Obj,
+    eventually,
+    good,
+    is_ready,
+    service,
+    with_annotations,
+)
 from tests.e2e.platform import Platform
 
 NAME = "shop"
@@ -173,6 +181,28 @@ def test_cluster_local_services_have_no_public_host(platform: Platform, api: Api
     api.wait("services", "inside", lambda obj: obj["status"]["url"] == url)
     api.ready("inside")
     assert platform.request(host_of(url)).status_code == 200
+
+
+def test_one_tag_may_be_the_clusters_own(platform: Platform, api: Api) -> None:
+    obj = service("partly")
+    obj["spec"]["traffic"] = [{"percent": 100, "tag": "shy", "latestRevision": True}]
+    api.apply_ready(obj)
+    public = f"shy-partly.{api.namespace}.localhost"
+    assert platform.request(public).status_code == 200
+
+    label = "networking.knative.dev/visibility"
+    for value in ("cluster-local", None):
+        patch = {"metadata": {"labels": {label: value}}}
+        good(api.merge("core-services", "shy-partly", patch))
+        local_url = f"http://shy-partly.{api.namespace}.svc.cluster.local"
+        url = local_url if value else f"http://{public}:{platform.gateway_port}"
+        api.wait(
+            "services",
+            "partly",
+            lambda seen, url=url: is_ready(seen) and seen["status"]["traffic"][0]["url"] == url,
+        )
+        assert platform.request(public).status_code == (404 if value else 200)
+        assert platform.request(f"partly.{api.namespace}.localhost").status_code == 200
 
 
 def test_the_operator_shapes_hosts(platform: Platform, api: Api) -> None:

@@ -22,6 +22,7 @@ CLUSTER_DOMAIN_CLAIMS = Resource(
 )
 
 INGRESS_CLASS_ANNOTATION = f"{PUBLIC_GROUP}/ingress-class"
+TAG_LABEL = f"{GROUP}/tag"
 VISIBILITY_LABEL = f"{PUBLIC_GROUP}/visibility"
 # Marks the path of an Ingress for requests that match a rule of a gray release; no client sends
 # it, for the gateway drops headers that begin so.

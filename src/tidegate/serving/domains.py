@@ -12,6 +12,9 @@ from tidegate.kube.selectors import selector_from_map
 from tidegate.serving.conditions import TRUE, Verdict
 from tidegate.serving.config import ServingSettings
 
+Tags = frozenset[str]
+NO_TAGS: Tags = frozenset()
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -23,9 +26,9 @@ class Hosts:
     local: tuple[str, ...]
 
 
-def is_cluster_local(route: Object) -> bool:
-    """Whether only the cluster may reach a Route."""
-    return labels_of(route).get(networking.VISIBILITY_LABEL) == "cluster-local"
+def is_cluster_local(obj: Object) -> bool:
+    """Whether only the cluster may reach a Route, or the tag of a placeholder Service."""
+    return labels_of(obj).get(networking.VISIBILITY_LABEL) == "cluster-local"
 
 
 def host_name(route_name: str, tag: str, settings: Settings) -> str:
@@ -48,8 +51,19 @@ def domain_of(route: Object, settings: Settings, serving: ServingSettings) -> st
     return max(matching, key=lambda domain: (len(domain.selector), domain.name)).name
 
 
-def hosts_of(route: Object, tag: str, settings: Settings, serving: ServingSettings) -> Hosts:
-    """The hosts under which a tag of a Route is served; "" is the Route itself."""
+def hosts_of(
+    route: Object,
+    tag: str,
+    settings: Settings,
+    serving: ServingSettings,
+    *,
+    private: Tags = NO_TAGS,
+) -> Hosts:
+    """The hosts under which a tag of a Route is served; "" is the Route itself.
+
+    Args:
+        private: tags that only the cluster may reach.
+    """
     name = host_name(name_of(route), tag, settings)
     namespace = namespace_of(route)
     local = (
@@ -58,7 +72,7 @@ def hosts_of(route: Object, tag: str, settings: Settings, serving: ServingSettin
         f"{name}.{namespace}.{CLUSTER_LOCAL_DOMAIN}",
     )
     domain = domain_of(route, settings, serving)
-    if is_cluster_local(route) or domain == CLUSTER_LOCAL_DOMAIN:
+    if tag in private or is_cluster_local(route) or domain == CLUSTER_LOCAL_DOMAIN:
         return Hosts("", local)
     values = {"Name": name, "Namespace": namespace, "Domain": domain}
     template = settings.network.domain_template
@@ -72,9 +86,16 @@ def local_url(route: Object, tag: str, settings: Settings) -> str:
     return f"http://{name}.{namespace_of(route)}.{CLUSTER_LOCAL_DOMAIN}"
 
 
-def url_of(route: Object, tag: str, settings: Settings, serving: ServingSettings) -> str:
+def url_of(
+    route: Object,
+    tag: str,
+    settings: Settings,
+    serving: ServingSettings,
+    *,
+    private: Tags = NO_TAGS,
+) -> str:
     """Where clients reach a tag of a Route."""
-    hosts = hosts_of(route, tag, settings, serving)
+    hosts = hosts_of(route, tag, settings, serving, private=private)
     if not hosts.public:
         return local_url(route, tag, settings)
     encrypted = is_encrypted(route, settings, serving)

@@ -17,7 +17,7 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import INGRESSES, SERVICES
 from tidegate.serving.config import ServingSettings
-from tidegate.serving.domains import Hosts, host_name, hosts_of
+from tidegate.serving.domains import NO_TAGS, Hosts, Tags, host_name, hosts_of
 from tidegate.serving.metadata import without_bookkeeping
 from tidegate.serving.traffic import Target
 
@@ -32,18 +32,21 @@ def make_ingress(
     rollout: str,
     settings: Settings,
     serving_settings: ServingSettings,
+    *,
+    private: Tags = NO_TAGS,
 ) -> Object:
     """The internal Ingress of a Route.
 
     Args:
         groups: what each tag splits among, one entry per Revision.
         rollout: the rollout's state, for its annotation.
+        private: tags that only the cluster may reach.
     """
     rules: list[Object] = []
     splits = {tag: _splits(members, namespace_of(route)) for tag, members in groups.items()}
     by_header = settings.features.is_allowed("tag-header-based-routing")
     for tag in sorted(groups):
-        hosts = hosts_of(route, tag, settings, serving_settings)
+        hosts = hosts_of(route, tag, settings, serving_settings, private=private)
         paths: list[Object] = []
         if not tag:
             paths = _rule_paths(route, splits) + (_tag_paths(splits) if by_header else [])
@@ -133,10 +136,18 @@ def http_option(obj: Object, *, default: str) -> str:
 
 
 def make_public_ingress(
-    route: Object, tags: Sequence[str], settings: Settings, serving_settings: ServingSettings
+    route: Object,
+    tags: Sequence[str],
+    settings: Settings,
+    serving_settings: ServingSettings,
+    *,
+    private: Tags = NO_TAGS,
 ) -> Object | None:
     """The `networking.k8s.io` Ingress that shows people the hosts; None without public ones."""
-    hosts = [hosts_of(route, tag, settings, serving_settings).public for tag in sorted(tags)]
+    hosts = [
+        hosts_of(route, tag, settings, serving_settings, private=private).public
+        for tag in sorted(tags)
+    ]
     names = [host_name(name_of(route), tag, settings) for tag in sorted(tags)]
     rules: list[Object] = [
         _public_rule(host, name) for host, name in zip(hosts, names, strict=True) if host
@@ -169,8 +180,10 @@ def make_placeholder(
     """The Service by whose name the cluster finds a tag of the Route: an alias of its host."""
     hosts = hosts_of(route, tag, settings, serving_settings)
     labels = {**labels_of(route), serving.ROUTE_LABEL: name_of(route)}
+    # On a placeholder it is the user's word about one tag.
+    labels.pop(networking.VISIBILITY_LABEL, None)
     if tag:
-        labels[f"{networking.GROUP}/tag"] = tag
+        labels[networking.TAG_LABEL] = tag
     return {
         "apiVersion": SERVICES.api_version,
         "kind": SERVICES.kind,

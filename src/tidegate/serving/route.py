@@ -38,6 +38,7 @@ from tidegate.serving.conditions import (
 )
 from tidegate.serving.config import ConfigStore, ServingSettings
 from tidegate.serving.domains import (
+    Tags,
     certificate_verdict,
     host_name,
     is_cluster_local,
@@ -144,7 +145,8 @@ class RouteReconciler:
         verdicts = {kind: verdict_of(route, kind) for kind in _DEPENDANTS}
         settings = self._config.current
         verdicts[CERTIFICATE_PROVISIONED] = _certificate(route, settings, self._settings)
-        status["url"] = url_of(route, "", settings, self._settings)
+        private = self._private_tags(route)
+        status["url"] = url_of(route, "", settings, self._settings, private=private)
         status["address"] = {"url": local_url(route, "", settings)}
         again = await self._observe(with_defaults(route, settings), status, verdicts)
         now = rfc3339(self._clock.time())
@@ -191,12 +193,15 @@ class RouteReconciler:
         shown = {
             tag: consolidate(rollouts.spread(tag, group, rollout)) for tag, group in members.items()
         }
-        ingress = await self._ingress_children.ensure_exact(
+        wanted = make_ingress(
             route,
-            make_ingress(
-                route, shown, rollouts.dump(rollout), self._config.current, self._settings
-            ),
+            shown,
+            rollouts.dump(rollout),
+            self._config.current,
+            self._settings,
+            private=self._private_tags(route),
         )
+        ingress = await self._ingress_children.ensure_exact(route, wanted)
         await self._ensure_public_ingress(route, list(members))
         status["traffic"] = self._status_traffic(route, rollouts.spread("", targets, rollout))
         verdicts[INGRESS_READY] = ingress_verdict(ingress)
@@ -227,6 +232,15 @@ class RouteReconciler:
                 return 0.0
         return float(self._config.current.network.rollout_duration)
 
+    def _private_tags(self, route: Object) -> Tags:
+        """Tags whose placeholder Service has been labelled as the cluster's own."""
+        services = self._services.by_index("route", f"{namespace_of(route)}/{name_of(route)}")
+        return frozenset(
+            labels_of(service).get(networking.TAG_LABEL, "")
+            for service in services
+            if is_cluster_local(service)
+        )
+
     async def _ensure_placeholders(self, route: Object, tags: list[str]) -> None:
         settings = self._config.current
         wanted = {host_name(name_of(route), tag, settings) for tag in tags}
@@ -238,7 +252,10 @@ class RouteReconciler:
                 await self._service_children.remove(route, name_of(service))
 
     async def _ensure_public_ingress(self, route: Object, tags: list[str]) -> None:
-        wanted = make_public_ingress(route, tags, self._config.current, self._settings)
+        private = self._private_tags(route)
+        wanted = make_public_ingress(
+            route, tags, self._config.current, self._settings, private=private
+        )
         if wanted is None:
             await self._public_children.remove(route, name_of(route))
         else:
@@ -246,6 +263,7 @@ class RouteReconciler:
 
     def _status_traffic(self, route: Object, targets: Iterable[Target]) -> list[Object]:
         entries: list[Object] = []
+        private = self._private_tags(route)
         for target in targets:
             entry: Object = {
                 "revisionName": target.revision,
@@ -254,7 +272,9 @@ class RouteReconciler:
             }
             if target.tag:
                 entry["tag"] = target.tag
-                entry["url"] = url_of(route, target.tag, self._config.current, self._settings)
+                entry["url"] = url_of(
+                    route, target.tag, self._config.current, self._settings, private=private
+                )
             entries.append(entry)
         return entries
 
