@@ -29,7 +29,7 @@ class Sent:
         sent, ended: monotonic seconds; `ended` is when the answer was whole, or the client gone.
         status: of the answer; 0 if none came.
         body, pod: of the answer.
-        left: the client went before the answer, on purpose.
+        left: the client went before the answer, on purpose, and `ended` is when the kernel knew.
         error: what ended a request whose client had stayed.
     """
 
@@ -50,15 +50,18 @@ class Habits:
     """What one crowd of clients is like.
 
     Attributes:
-        leaving: share of requests whose client leaves before the answer.
+        leaving: share of requests whose client leaves before the answer; half of them ask again
+            at once, as one does whose page does not load.
         stay_seconds: the longest a leaving client stays.
         work_ms: the longest usual work; one request in thirty takes twenty times as long.
+        endless_ms: work that takes longer than its revision may; one request in 400.
         pause_seconds: between a client's requests at most.
     """
 
     leaving: float = 0.2
     stay_seconds: float = 0.3
     work_ms: int = 60
+    endless_ms: int = 7000
     pause_seconds: float = 0.02
 
 
@@ -155,16 +158,20 @@ class Crowd:
                 await self._changed.wait_for(lambda: self._wanted > place or self._wanted < 0)
             if self._wanted < 0:
                 break
-            await self._one(connection)
-            await asyncio.sleep(self._chance.random() * self._habits.pause_seconds)
+            request = await self._one(connection)
+            if not request.left or self._chance.random() < 0.5:
+                await asyncio.sleep(self._chance.random() * self._habits.pause_seconds)
         connection.close(reset=False)
 
-    async def _one(self, connection: Connection) -> None:
+    async def _one(self, connection: Connection) -> Sent:
         chance, habits = self._chance, self._habits
         work = chance.randint(1, habits.work_ms) * (20 if chance.random() < 0.03 else 1)
+        is_endless = len(self.sent) % 400 == 100
+        if is_endless:
+            work = habits.endless_ms
         request = Sent(f"{self._seed}-{self._service}-{len(self.sent)}", self._service, work)
         self.sent.append(request)
-        leaves = chance.random() < habits.leaving
+        leaves = chance.random() < habits.leaving and not is_endless
         # Skewed: some leave at once, some while they are served, some after a long wait.
         stay = chance.random() ** 3 * habits.stay_seconds if leaves else _PATIENCE_SECONDS
         try:
@@ -174,6 +181,8 @@ class Crowd:
             request.left = leaves
             request.error = "" if leaves else f"no answer in {_PATIENCE_SECONDS:.0f} s"
             connection.close(reset=chance.random() < 0.5)
+            # The socket is closed in the loop's next turn.
+            await asyncio.sleep(0)
             request.ended = time.monotonic()
         except (asyncio.IncompleteReadError, OSError) as error:
             request.error = type(error).__name__
@@ -183,3 +192,50 @@ class Crowd:
         else:
             if chance.random() < 0.5:
                 connection.close(reset=chance.random() < 0.5)
+        return request
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A question that HAProxy answers itself: by `answered` it has read what came by `asked`."""
+
+    asked: float
+    answered: float
+
+
+class Pulse:
+    """Asks HAProxy for nothing, again and again: how soon it comes round to what is there to read.
+
+    Args:
+        port: of the gateway.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.beats: list[Beat] = []
+
+    @asynccontextmanager
+    async def felt(self) -> AsyncGenerator[None]:
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(30):
+                    await self._beat()
+            await asyncio.sleep(0.02)
+
+    async def _beat(self) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            asked = time.monotonic()
+            writer.write(b"GET / HTTP/1.1\r\nHost: nobody\r\n\r\n")
+            if (await reader.readline()).startswith(b"HTTP/1.1 404"):
+                self.beats.append(Beat(asked, time.monotonic()))
+        finally:
+            writer.close()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tests.e2e.platform import Platform, knative_service
 from tests.e2e.proxy import kill_proxy
 from tests.torture.clients import Crowd
-from tests.torture.judge import Fault
+from tests.torture.judge import TIMEOUT_SECONDS, Fault
 
 _CROWDS = (0, 1, 3, 6, 12, 24, 40)
 # The first round has each of them; later ones are drawn with these weights.
@@ -113,31 +115,36 @@ class Faults:
 
     def deploy(self, service: str, traffic: list[dict] | None = None) -> None:
         annotations = {"max-scale": "4", "target-utilization-percentage": "100"}
-        self._platform.apply(
-            knative_service(
-                service,
-                image="witness",
-                annotations={f"autoscaling.knative.dev/{k}": v for k, v in annotations.items()},
-                env={
-                    "REPORT_DIR": str(self._reports),
-                    "VERSION": str(self._versions[service]),
-                },
-                concurrency=self._limits[service],
-                traffic=traffic,
-            )
+        manifest = knative_service(
+            service,
+            image="witness",
+            annotations={f"autoscaling.knative.dev/{k}": v for k, v in annotations.items()},
+            env={
+                "REPORT_DIR": str(self._reports),
+                "VERSION": str(self._versions[service]),
+            },
+            concurrency=self._limits[service],
+            traffic=traffic,
         )
+        obj = json.loads(manifest)
+        obj["spec"]["template"]["spec"]["timeoutSeconds"] = TIMEOUT_SECONDS
+        self._platform.apply(json.dumps(obj))
 
     async def _kill_proxy(self) -> None:
-        self.done.append(Fault("proxy", time.monotonic()))
+        fault = Fault("proxy", time.monotonic())
+        self.done.append(fault)
         self.proxy_back.append(await kill_proxy(self._platform))
+        self.done[self.done.index(fault)] = replace(fault, until=time.monotonic())
 
     async def _kill_control_plane(self) -> None:
-        self.done.append(Fault("control plane", time.monotonic()))
+        fault = Fault("control plane", time.monotonic())
+        self.done.append(fault)
         await asyncio.to_thread(self._platform.kill_control_plane)
         await asyncio.sleep(self._chance.uniform(0, 2))
         if self._chance.random() < 0.5:
             self._kill_pod(self._chance.choice(list(self._crowds)))
         await asyncio.to_thread(self._platform.up)
+        self.done[self.done.index(fault)] = replace(fault, until=time.monotonic())
 
 
 def _pid(report: Path) -> int:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.torture.clients import Sent
+from tests.torture.clients import Beat, Sent
 
-# A pod may begin with a request this long after its client has left: the machine is busy, and
-# HAProxy learns of the leaving as its loop comes round.
-_NOTICE_SECONDS = 0.5
+# Of the revisions, as `timeoutSeconds`: longer than the usual work, shorter than the endless.
+TIMEOUT_SECONDS = 5
+# HAProxy has had the chance to drop a request when it has come round this often since its client
+# left: to the client's connection, to that between its stages, and to the request.
+_ROUNDS = 3
+# A request may have been given to its pod, and wait there for one of a client that has left; and
+# the kernel counts in ticks.
+_STAGE_SECONDS = 0.05
+# One that is given to a pod whose program has died waits there this much longer for the next
+# program; and the agent takes this long at most to take such a pod out.
+_TURNAROUND_SECONDS = 0.3
+_CRASH_SECONDS = 5.0
+# A pod that has been taken out, since nobody asked, takes this long at most to be back beside one
+# who waits; longer only while nobody is there to bring it back, and while he catches up.
+_IDLE_SECONDS = 6.0
+_CATCHING_UP_SECONDS = 10.0
 # From the kill of HAProxy until it listens again, on a busy machine.
 _REPLACED_SECONDS = 3.0
 # From the signal until the kernel has closed all sockets of a process.
@@ -20,49 +34,74 @@ _DYING_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as a pod saw it; `ended` is None when the pod was killed over it."""
+    """One request as a pod saw it.
+
+    Attributes:
+        at_once: requests in the pod then, this one among them.
+        began: when its program took it up.
+        ended: None when the pod was killed over it.
+        arrived: when the kernel had it for the pod.
+    """
 
     number: str
     process: str
     at_once: int
     began: float
     ended: float | None
+    arrived: float
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What was done: `kind` is `pod`, `proxy`, `control plane` or `revision`; `at` monotonic."""
+    """What was done.
+
+    Attributes:
+        kind: `pod`, `proxy`, `control plane` or `revision`.
+        at: monotonic seconds.
+        until: when what was killed was there again.
+    """
 
     kind: str
     at: float
     service: str = ""
     process: str = ""
+    until: float = 0.0
 
 
 def read_reports(directory: Path) -> list[Seen]:
     """What all pods have seen."""
     seen: list[Seen] = []
     for path in sorted(directory.iterdir()):
-        begun: dict[str, tuple[int, float]] = {}
+        begun: dict[str, tuple[int, float, float]] = {}
         for line in path.read_text().splitlines():
             kind, number, *rest = line.split()
             if kind == "S":
                 if number in begun:
-                    seen.append(Seen(number, path.name, *begun[number], None))
-                begun[number] = (int(rest[0]), float(rest[1]))
+                    seen.append(_seen(number, path, begun[number], None))
+                begun[number] = (int(rest[0]), float(rest[1]), float(rest[2]))
             else:
-                seen.append(Seen(number, path.name, *begun.pop(number), float(rest[0])))
-        seen += [Seen(number, path.name, *start, None) for number, start in begun.items()]
+                seen.append(_seen(number, path, begun.pop(number), float(rest[0])))
+        seen += [_seen(number, path, start, None) for number, start in begun.items()]
     return seen
 
 
+def _seen(number: str, path: Path, start: tuple[int, float, float], ended: float | None) -> Seen:
+    at_once, began, arrived = start
+    return Seen(number, path.name, at_once, began, ended, arrived)
+
+
 def judge(
-    sent: Sequence[Sent], seen: Sequence[Seen], faults: Sequence[Fault], limits: Mapping[str, int]
+    sent: Sequence[Sent],
+    seen: Sequence[Seen],
+    faults: Sequence[Fault],
+    limits: Mapping[str, int],
+    beats: Sequence[Beat],
 ) -> list[str]:
     """Every breach of the invariants, in words; none is what should be.
 
     Args:
         limits: containerConcurrency of each service.
+        beats: of HAProxy, one after the other.
     """
     by_number: dict[str, list[Seen]] = {}
     for one in seen:
@@ -70,7 +109,8 @@ def judge(
     return [
         *_beyond_limit(sent, seen, limits),
         *_twice(by_number),
-        *_after_leaving(sent, by_number),
+        *_after_leaving(sent, by_number, beats, faults),
+        *_idle_beside_waiting(sent, seen, faults),
         *_wrong_bodies(sent, by_number),
         *_unexplained(sent, by_number, faults, limits),
     ]
@@ -92,12 +132,87 @@ def _twice(by_number: Mapping[str, list[Seen]]) -> Iterable[str]:
             yield f"{number} reached pods {len(all_of_it)} times: {all_of_it}"
 
 
-def _after_leaving(sent: Iterable[Sent], by_number: Mapping[str, list[Seen]]) -> Iterable[str]:
+def _after_leaving(
+    sent: Iterable[Sent],
+    by_number: Mapping[str, list[Seen]],
+    beats: Sequence[Beat],
+    faults: Sequence[Fault],
+) -> Iterable[str]:
     for request in sent:
-        for one in by_number.get(request.number, ()):
-            if request.left and one.began > request.ended + _NOTICE_SECONDS:
-                late = one.began - request.ended
-                yield f"{request.number} reached {one.process} {late:.3f} s after its client left"
+        for one in by_number.get(request.number, ()) if request.left else ():
+            known = _known_by(beats, request.ended)
+            turnaround = _TURNAROUND_SECONDS if _met_crash(request, one, faults) else 0.0
+            if one.arrived > known + _STAGE_SECONDS + turnaround:
+                yield (
+                    f"{request.number} reached {one.process} {one.arrived - request.ended:.3f} s "
+                    f"after its client left, {one.arrived - known:.3f} s after HAProxy could know "
+                    f"({request}, {one})"
+                )
+
+
+def _met_crash(request: Sent, one: Seen, faults: Iterable[Fault]) -> bool:
+    """Whether the request may have been given to this pod while it had no program."""
+    pod = one.process.rpartition(".")[0]
+    return any(
+        fault.kind == "pod"
+        and fault.process.rpartition(".")[0] == pod
+        and fault.process != one.process
+        and request.sent - _CRASH_SECONDS <= fault.at <= one.arrived
+        for fault in faults
+    )
+
+
+def _known_by(beats: Sequence[Beat], at: float) -> float:
+    """When HAProxy had come round to what the kernel knew at this time."""
+    for _ in range(_ROUNDS):
+        place = bisect_left(beats, at, key=lambda beat: beat.asked)
+        if place == len(beats):
+            return float("inf")
+        at = beats[place].answered
+    return at
+
+
+def _idle_beside_waiting(
+    sent: Iterable[Sent], seen: Sequence[Seen], faults: Sequence[Fault]
+) -> Iterable[str]:
+    """Pods with nothing to do while a request waits that their revision got later."""
+    asked = {request.number: request.sent for request in sent}
+    waited = defaultdict[str, list[Seen]](list)
+    worked = defaultdict[str, list[Seen]](list)
+    for one in seen:
+        worked[one.process].append(one)
+        if one.began - asked[one.number] > _IDLE_SECONDS:
+            waited[_revision(one.process)].append(one)
+    for process, requests in worked.items():
+        for start, end in _pauses(requests):
+            for one in waited[_revision(process)]:
+                both = max(start, asked[one.number]), min(end, one.began)
+                idle = both[1] - both[0] - _nobody_there(*both, faults)
+                if idle > _IDLE_SECONDS:
+                    yield f"{process} was idle for {idle:.3f} s until {end:.3f} beside {one}"
+
+
+def _revision(process: str) -> str:
+    return process.partition("-deployment-")[0]
+
+
+def _pauses(requests: Iterable[Seen]) -> Iterator[tuple[float, float]]:
+    """When a pod had nothing to do, between its requests."""
+    free = float("inf")
+    for one in sorted(requests, key=lambda one: one.began):
+        if one.began - free > _IDLE_SECONDS:
+            yield free, one.began
+        ended = float("inf") if one.ended is None else one.ended
+        free = ended if one.at_once == 1 else max(free, ended)
+
+
+def _nobody_there(start: float, end: float, faults: Iterable[Fault]) -> float:
+    """For how much of this time, at most, what brings pods back was away or catching up."""
+    return sum(
+        max(0.0, min(end, fault.until + _CATCHING_UP_SECONDS) - max(start, fault.at))
+        for fault in faults
+        if fault.kind in ("control plane", "proxy")
+    )
 
 
 def _wrong_bodies(sent: Iterable[Sent], by_number: Mapping[str, list[Seen]]) -> Iterable[str]:
@@ -128,6 +243,8 @@ def _unexplained(
     budget: Counter[Fault] = Counter()
     for request in sorted(sent, key=lambda request: request.ended):
         if request.left or request.status == 200:
+            continue
+        if request.status == 504 and request.ended - request.sent >= TIMEOUT_SECONDS:
             continue
         reached = by_number.get(request.number, [])
         what = f"{request.number}: {request.status or request.error} at {request.ended:.3f}"

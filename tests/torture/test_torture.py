@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.platform import IMAGES, Platform, running_platform
-from tests.torture.clients import Crowd, Habits, Sent
+from tests.torture.clients import Crowd, Habits, Pulse, Sent
 from tests.torture.faults import MOST_CLIENTS, Faults
 from tests.torture.judge import Fault, Seen, judge, read_reports
 
@@ -45,8 +45,10 @@ async def test_invariants_hold_whatever_happens(
         for name in _LIMITS:
             faults.deploy(name)
             platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=60s")
+        pulse = Pulse(platform.gateway_port)
         began = time.monotonic()
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(pulse.felt())
             for crowd in crowds.values():
                 await stack.enter_async_context(crowd.present(MOST_CLIENTS))
                 await crowd.resize(6)
@@ -54,7 +56,7 @@ async def test_invariants_hold_whatever_happens(
         sent = [request for crowd in crowds.values() for request in crowd.sent]
         _wait_for_zero(platform)
         seen = read_reports(reports)
-    breaches = judge(sent, seen, faults.done, _LIMITS)
+    breaches = judge(sent, seen, faults.done, _LIMITS, pulse.beats)
     evidence = _keep(tmp_path / "evidence.txt", sent, seen, faults.done)
     with capsys.disabled():
         print(_summary(sent, seen, faults, time.monotonic() - began))
@@ -63,6 +65,8 @@ async def test_invariants_hold_whatever_happens(
     )
     reached = {one.number for one in seen}
     assert len(sent) > 20 * _SECONDS
+    assert len(pulse.beats) > _SECONDS
+    assert any(request.status == 504 for request in sent)
     assert any(request.left and request.number not in reached for request in sent)
     assert any(request.left and request.number in reached for request in sent)
     assert {fault.kind for fault in faults.done} == {"pod", "proxy", "control plane", "revision"}

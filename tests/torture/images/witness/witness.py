@@ -1,9 +1,11 @@
 """A pod that bears witness: each request's beginning and end go to a file that outlives it.
 
 `GET /work?ms=MILLISECONDS` with `X-Request-Id` answers with the id, the milliseconds and the pod.
-The file `<REPORT_DIR>/<pod>.<pid>` has a line `S <id> <at once> <monotonic seconds>` when a request
-has begun and `E <id> <monotonic seconds>` when its work is done; a file whose requests have no end
-is that of a pod that was killed. The work goes on, like most programs', when the client has left.
+The file `<REPORT_DIR>/<pod>.<pid>` has a line `S <id> <at once> <began> <arrived>` when a request
+has begun and `E <id> <ended>` when its work is done, in monotonic seconds; `arrived` is when the
+kernel had it, which a busy machine may keep from the program for long. A file whose requests have
+no end is that of a pod that was killed. The work goes on, like most programs', when the client has
+left.
 """
 
 from __future__ import annotations
@@ -11,8 +13,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import struct
 import time
 from urllib.parse import parse_qs, urlsplit
+
+# Where `tcpi_last_data_recv`, in milliseconds, stands in the kernel's `struct tcp_info`.
+_LAST_DATA_RECEIVED = 52
 
 
 class Witness:
@@ -34,14 +41,14 @@ class Witness:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                writer.write(await self._work(head))
+                writer.write(await self._work(head, writer.get_extra_info("socket")))
                 self._leave()
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()
 
-    async def _work(self, head: str) -> bytes:
+    async def _work(self, head: str, connection: socket.socket) -> bytes:
         first, *lines = head.split("\r\n")
         target = urlsplit(first.split()[1])
         if target.path != "/work":
@@ -51,7 +58,9 @@ class Witness:
         number = next(value.strip() for name, _, value in fields if name.lower() == "x-request-id")
         milliseconds = int(parse_qs(target.query)["ms"][0])
         self._enter()
-        self._note(f"S {number} {self._at_once} {time.monotonic():.6f}\n")
+        began = time.monotonic()
+        arrived = began - _seconds_since_data(connection)
+        self._note(f"S {number} {self._at_once} {began:.6f} {arrived:.6f}\n")
         await asyncio.sleep(milliseconds / 1000)
         self._note(f"E {number} {time.monotonic():.6f}\n")
         return _answer(f"{number} {milliseconds} {self._pod}\n")
@@ -67,6 +76,11 @@ class Witness:
 
     async def wait_idle(self) -> None:
         await self._idle.wait()
+
+
+def _seconds_since_data(connection: socket.socket) -> float:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED + 4)
+    return struct.unpack_from("I", info, _LAST_DATA_RECEIVED)[0] / 1000
 
 
 def _answer(text: str) -> bytes:
