@@ -1,7 +1,7 @@
 """Time limits with Knative's meanings, through a real HAProxy.
 
-`timeoutSeconds` and `responseStartTimeoutSeconds` end with the first byte of the answer;
-`idleTimeoutSeconds` limits every silence. The shortest that is set decides.
+`timeoutSeconds` and `responseStartTimeoutSeconds` end with the first byte of the answer, and the
+shorter decides; only `idleTimeoutSeconds` limits silences inside an answer.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from typing import Any
 import pytest
 import websockets
 
+from tests.gateway.pods import CountingPod
 from tests.gateway.world import World
 
+_EVENTS = "text/event-stream"
 
-async def _serve(world: World, *, limit: int, **limits: int) -> None:
+
+async def _serve(world: World, *, limit: int, **limits: int) -> CountingPod:
     await world.revision("sd-00001", limit=limit, **limits)
-    await world.pod("sd-00001", "sd-a")
+    pod = await world.pod("sd-00001", "sd-a")
     await world.route("sd", {"sd-00001": 100})
     await world.in_rotation("sd-00001", 1)
+    return pod
 
 
 @pytest.mark.parametrize("limit", [0, 1])
@@ -36,44 +40,140 @@ async def _serve(world: World, *, limit: int, **limits: int) -> None:
 async def test_a_pod_that_does_not_begin_to_answer_gives_504(
     world: World, limit: int, limits: dict[str, int]
 ) -> None:
-    await _serve(world, limit=limit, **limits)
+    pod = await _serve(world, limit=limit, **limits)
 
     begun = time.monotonic()
     answer = await world.fetch("sd", "/hold")
 
     assert answer.status == 504
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["code"] == 504
     assert "time limit" in answer.json()["message"]
     # One second of patience, not sixty; the rest is a busy machine's.
     assert 1 <= time.monotonic() - begun < 30
+    pod.released.set()
 
 
 @pytest.mark.parametrize("limit", [0, 1])
 @pytest.mark.parametrize(
     "limits",
-    [{"timeoutSeconds": 3}, {"timeoutSeconds": 60, "responseStartTimeoutSeconds": 3}],
-    ids=["timeout", "response-start"],
+    [
+        {"timeoutSeconds": 1},
+        {"timeoutSeconds": 60, "responseStartTimeoutSeconds": 1},
+        {"timeoutSeconds": 1, "responseStartTimeoutSeconds": 1, "idleTimeoutSeconds": 60},
+    ],
+    ids=["timeout", "response-start", "idle"],
 )
-async def test_an_answer_that_has_begun_in_time_streams_on(
+async def test_silences_in_an_answer_may_be_longer_than_what_its_beginning_may_take(
     world: World, limit: int, limits: dict[str, int]
 ) -> None:
     await _serve(world, limit=limit, **limits)
 
-    stream = await world.fetch("sd", "/stream?chunks=8&ms=500")
+    stream = await world.fetch("sd", "/stream?chunks=2&ms=1500", headers={"Accept": _EVENTS})
 
     assert stream.status == 200
-    assert stream.body == b"data" * 8
+    assert stream.body == b"data" * 2
+
+
+async def test_a_request_is_ended_for_its_own_lateness_only(world: World) -> None:
+    """Others of the same pod, some that stream and some that are young, go on."""
+    pod = await _serve(world, limit=0, timeoutSeconds=2)
+
+    streaming = await world.send("sd", "/stream?chunks=2&ms=2500")
+    late = await world.send("sd", "/hold")
+    await asyncio.sleep(1)
+    young = await world.send("sd", "/work?ms=1200")
+
+    assert (await late.answer()).status == 504
+    assert (await young.answer()).status == 200
+    assert (await streaming.answer()).body == b"data" * 2
+    pod.released.set()
+
+
+async def test_a_pod_that_is_late_keeps_its_place_until_it_is_done(world: World) -> None:
+    pod = await _serve(world, limit=1, timeoutSeconds=1)
+
+    assert (await world.fetch("sd", "/hold")).status == 504
+    following = await world.send("sd", "/headers")
+    await world.demand("sd-00001", queued=1)
+    assert pod.seen == ["/hold"]
+    pod.released.set()
+
+    assert (await following.answer()).status == 200
+    assert pod.most == 1
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+async def test_the_time_in_which_there_is_no_pod_does_not_count(world: World, limit: int) -> None:
+    await world.revision("sd-00001", limit=limit, timeoutSeconds=2, idleTimeoutSeconds=1)
+    await world.route("sd", {"sd-00001": 100})
+    held = await world.send("sd", "/work?ms=500")
+    await world.demand("sd-00001", held=1)
+    await asyncio.sleep(3)
+
+    await world.pod("sd-00001", "sd-a")
+
+    assert (await held.answer()).status == 200
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+async def test_what_was_held_has_its_limit_at_the_pod(world: World, limit: int) -> None:
+    await world.revision("sd-00001", limit=limit, timeoutSeconds=1)
+    await world.route("sd", {"sd-00001": 100})
+    held = await world.send("sd", "/hold")
+    await world.demand("sd-00001", held=1)
+
+    pod = await world.pod("sd-00001", "sd-a")
+    answer = await held.answer()
+
+    assert answer.status == 504
+    assert "time limit" in answer.json()["message"]
+    pod.released.set()
+
+
+async def test_the_time_in_the_queue_does_not_count(world: World) -> None:
+    await _serve(world, limit=1, timeoutSeconds=2)
+
+    requests = [await world.send("sd", "/work?ms=900") for _ in range(4)]
+
+    assert {(await request.answer()).status for request in requests} == {200}
+
+
+async def test_limits_are_kept_after_the_agent_was_away(world: World) -> None:
+    pod = await _serve(world, limit=1, timeoutSeconds=2)
+    request = await world.send("sd", "/hold")
+    await world.demand("sd-00001", in_flight=1)
+
+    await world.end_agent()
+    await world.start()
+
+    assert (await request.answer()).status == 504
+    pod.released.set()
+
+
+async def test_a_pod_that_closes_without_an_answer_is_still_502(world: World) -> None:
+    pod = await _serve(world, limit=0, timeoutSeconds=60)
+    request = await world.send("sd", "/hold")
+    await world.working(pod)
+
+    pod.die()
+    answer = await request.answer()
+
+    assert answer.status == 502
+    assert answer.json()["code"] == 502
 
 
 @pytest.mark.parametrize("limit", [0, 1])
 async def test_a_stream_that_falls_silent_for_longer_than_idle_ends(
     world: World, limit: int
 ) -> None:
-    await _serve(world, limit=limit, timeoutSeconds=60, idleTimeoutSeconds=1)
+    pod = await _serve(world, limit=limit, timeoutSeconds=60, idleTimeoutSeconds=1)
 
     request = await world.send("sd", "/stream?chunks=2&ms=20&silence=1")
 
     with pytest.raises(asyncio.IncompleteReadError):
         await request.answer()
+    pod.released.set()
 
 
 async def _tunnel(world: World, **limits: int) -> tuple[Any, Any]:

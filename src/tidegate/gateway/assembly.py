@@ -16,6 +16,7 @@ from tidegate.gateway.places import Places
 from tidegate.gateway.sessions import Sessions
 from tidegate.gateway.settings import GatewaySettings, TlsSettings
 from tidegate.gateway.status import Drains, RouteStatus
+from tidegate.gateway.time_limits import TimeLimits
 from tidegate.gateway.watchdog import Watchdog
 from tidegate.kube.controller import Context
 
@@ -32,6 +33,7 @@ class Gateway:
         self._hub = DemandHub(settings.name)
         self._sessions = Sessions(context.clock)
         self._sampler = Sampler(self._plane, self._hub, self._sessions, context.clock)
+        self._time_limits = TimeLimits(self._plane, self._hub, context.clock)
         self.records = AccessRecords(lambda: self._sampler.lateness)
         self.records.subscribe(self._sessions.take)
         watchdog = Watchdog(self._plane, lambda: self._places.longest)
@@ -75,6 +77,7 @@ class Gateway:
         ):
             group.create_task(self._agent.run())
             group.create_task(self._sampler.run())
+            group.create_task(self._time_limits.run())
             group.create_task(self._drains.controller.run())
             for controller in self._status.controllers if self._reports else ():
                 group.create_task(controller.run())

@@ -62,6 +62,7 @@ class DataPlane:
         self.servers: dict[str, dict[str, ServerState]] = {}
         self._routes: dict[str, str] = {}
         self._revisions: dict[str, str] = {}
+        self._start_limits: dict[str, float] = {}
         self._stages = frozenset(self.config.stages)
         self._stage_of: dict[str, dict[str, str]] = {}
         self._free_stages: list[str] = []
@@ -236,6 +237,10 @@ class DataPlane:
         """The map of revisions as HAProxy has it."""
         return self._revisions
 
+    def start_limit(self, slot: str) -> float:
+        """Seconds that pods have for the first byte, 0 where HAProxy's own limit is shorter."""
+        return self._start_limits.get(slot, 0.0)
+
     def set_routes(self, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
         """Make the entries `before` of the map of routes these; hosts change over in one step."""
         present = {key: self._routes[key] for key in before if key in self._routes}
@@ -251,6 +256,8 @@ class DataPlane:
             PoolExhaustedError: there is none left.
         """
         slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
+        is_shorter = 0 < revision.silence_ms <= revision.start_ms
+        self._start_limits[slot] = 0.0 if is_shorter else revision.start_ms / 1000
         text = _revision_entry(slot, revision)
         if self._revisions.get(slot) != text:
             verb = "set" if slot in self._revisions else "add"
@@ -474,7 +481,7 @@ def _revision_entry(slot: str, revision: Revision) -> str:
     if revision.is_plain:
         # The slash at the end tells HAProxy that there is no more to do.
         return "/".join([*fields, ""])
-    fields += [str(revision.timeout_ms), str(revision.tunnel_ms)]
+    fields.append(str(revision.silence_ms))
     if revision.affinity is not None:
         fields += [revision.affinity.cookie, str(revision.affinity.max_age)]
     return "/".join(fields)

@@ -6,11 +6,6 @@ from dataclasses import dataclass
 
 from tidegate.kube.objects import Key
 
-# Time limits of a Revision that says nothing of them: Knative's `timeoutSeconds`, and none on what
-# a WebSocket may be silent, milliseconds.
-USUAL_TIMEOUT_MS = 300_000
-USUAL_TUNNEL_MS = 86_400_000
-
 
 @dataclass(frozen=True)
 class Affinity:
@@ -27,8 +22,8 @@ class Revision:
     Attributes:
         key: namespace and name.
         limit: containerConcurrency, 0 for none.
-        timeout_ms: a pod that is silent for longer loses the request.
-        tunnel_ms: a WebSocket on which nobody says anything for longer ends.
+        start_ms: a pod that has not begun to answer for longer loses the request.
+        silence_ms: answers and WebSockets in which nothing is said for longer end, 0 for never.
         max_queued: requests that may wait.
         speaks_h2: pods take HTTP/2 with prior knowledge.
         affinity: how sessions stick, None if they do not.
@@ -36,8 +31,8 @@ class Revision:
 
     key: Key
     limit: int
-    timeout_ms: int
-    tunnel_ms: int
+    start_ms: int
+    silence_ms: int
     max_queued: int
     speaks_h2: bool = False
     affinity: Affinity | None = None
@@ -48,9 +43,8 @@ class Revision:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it has the usual time limits, and sessions do not stick."""
-        limits = (self.timeout_ms, self.tunnel_ms)
-        return limits == (USUAL_TIMEOUT_MS, USUAL_TUNNEL_MS) and self.affinity is None
+        """Whether it has no limit on silences, and sessions do not stick."""
+        return not self.silence_ms and self.affinity is None
 
 
 @dataclass(frozen=True)

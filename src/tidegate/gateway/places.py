@@ -116,9 +116,9 @@ class Places:
 
     @property
     def longest(self) -> int:
-        """Seconds that the longest request of a limited revision may take here."""
+        """Seconds that pods of limited revisions may take here to begin an answer."""
         known = [item.revision for item in self._known.values() if item.revision.is_limited]
-        return max((revision.timeout_ms // 1000 for revision in known), default=0)
+        return max((revision.start_ms // 1000 for revision in known), default=0)
 
     async def wait_synced(self) -> None:
         """Wait until it is known who else is there."""

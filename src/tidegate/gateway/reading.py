@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from tidegate.gateway.model import (
-    USUAL_TIMEOUT_MS,
-    USUAL_TUNNEL_MS,
     Affinity,
     PodServer,
     Revision,
@@ -27,6 +25,7 @@ _COOKIE_NAME = "serving.knative.dev.alibabacloud/cookie-name"
 _COOKIE_TIMEOUT = "serving.knative.dev.alibabacloud/cookie-timeout"
 _DEFAULT_COOKIE = "tidegate-session"
 _DEFAULT_COOKIE_SECONDS = 1800
+_DEFAULT_TIMEOUT_SECONDS = 300
 _COOKIE = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 _H2_PORTS = frozenset(("h2c", "http2"))
@@ -38,8 +37,8 @@ def revision_of(obj: Object, *, affinity: Affinity | None, max_queued: int) -> R
     return Revision(
         key=key_of(obj),
         limit=int(spec.get("containerConcurrency") or 0),
-        timeout_ms=_timeout_ms(spec),
-        tunnel_ms=_tunnel_ms(spec),
+        start_ms=_start_ms(spec),
+        silence_ms=int(spec.get("idleTimeoutSeconds") or 0) * 1000,
         max_queued=_whole(annotations_of(obj).get(MAX_QUEUED), max_queued),
         speaks_h2=any(port.get("name") in _H2_PORTS for port in _ports(spec)),
         affinity=affinity,
@@ -141,17 +140,11 @@ def _slice_port(piece: Object, name: str | None) -> int | None:
     return None
 
 
-def _timeout_ms(spec: Object) -> int:
-    """The first limit a silent pod runs into: response start, idle, or the whole request."""
-    limits = [int(spec.get("timeoutSeconds") or 0) * 1000 or USUAL_TIMEOUT_MS]
-    others = (spec.get("responseStartTimeoutSeconds"), spec.get("idleTimeoutSeconds"))
-    limits += [int(seconds) * 1000 for seconds in others if seconds]
-    return min(limits)
-
-
-def _tunnel_ms(spec: Object) -> int:
-    """How long a tunnel may be silent: the other limits end with the answer that opens it."""
-    return int(spec.get("idleTimeoutSeconds") or 0) * 1000 or USUAL_TUNNEL_MS
+def _start_ms(spec: Object) -> int:
+    """How long a pod may take to begin its answer: either limit on that."""
+    seconds = [int(spec.get("timeoutSeconds") or 0) or _DEFAULT_TIMEOUT_SECONDS]
+    seconds += [int(limit) for limit in (spec.get("responseStartTimeoutSeconds"),) if limit]
+    return min(seconds) * 1000
 
 
 def _ports(spec: Object) -> list[Object]:

@@ -71,7 +71,7 @@ class Unfinished:
             self._waiting.pop(key, None)
             return servers
         known = self._waiting.get(key)
-        until = self._clock.monotonic() + revision.timeout_ms / 1000
+        until = self._clock.monotonic() + revision.start_ms / 1000
         if known is None:
             logger.info("gateway: %s finish what the last HAProxy gave them", ", ".join(busy))
         else:

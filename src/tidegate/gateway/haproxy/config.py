@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import resource
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,6 @@ from pathlib import Path
 import jinja2
 
 from tidegate.gateway.haproxy.paths import Paths
-from tidegate.gateway.model import USUAL_TIMEOUT_MS, USUAL_TUNNEL_MS
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.kube.errors import UserError
 
@@ -28,6 +28,8 @@ _SPARE_FILES = 200
 _STAGES = 3
 # How long a request stays bound to a pod that is busy for somebody who has left.
 _STAGE_QUEUE_MS = 25
+
+_PROGRAMS = ("park.lua", "rules.lua", "watchdog.lua", "overdue.lua")
 
 _UNAVAILABLE = "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\nCache-Control: no-cache\r\n\r\n"
 
@@ -61,7 +63,7 @@ class Config:
         identity: names this configuration; a running HAProxy shows it in `show info`.
         prefix: of the names of the sockets between the stages.
         admin_socket: where a HAProxy with this configuration takes commands.
-        park_lua, rules_lua, watchdog_lua: the texts of the programs in it.
+        programs: the texts of the Lua programs by the names of their files.
         limited, unlimited, stages: the pools.
         bind, ports: where clients connect.
     """
@@ -70,9 +72,7 @@ class Config:
     identity: str
     prefix: str
     admin_socket: Path
-    park_lua: str
-    rules_lua: str
-    watchdog_lua: str
+    programs: Mapping[str, str]
     limited: tuple[str, ...]
     unlimited: tuple[str, ...]
     stages: tuple[str, ...]
@@ -115,12 +115,10 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     """The configuration for these settings; equal settings give an equal one."""
     room = resources.files("tidegate.gateway.haproxy")
     template = room.joinpath("haproxy.cfg.j2").read_text()
-    park_lua, rules_lua, watchdog_lua = (
-        room.joinpath(f"{name}.lua").read_text() for name in ("park", "rules", "watchdog")
-    )
+    programs = {name: room.joinpath(name).read_text() for name in _PROGRAMS}
     place = "tidegate-" + hashlib.sha256(os.fsencode(paths.directory)).hexdigest()[:12]
     # What two generations of HAProxy must not share bears the generation's name.
-    parts = (template, park_lua, rules_lua, watchdog_lua, repr(settings))
+    parts = (template, *programs.values(), repr(settings))
     generation = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:6]
     prefix = f"{place}-{generation}"
     admin_socket = paths.admin_socket(generation)
@@ -144,15 +142,12 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         "max_queued": settings.max_queued,
         "hold_seconds": settings.hold_seconds,
         "stage_queue_ms": _STAGE_QUEUE_MS,
-        "usual_timeout_ms": USUAL_TIMEOUT_MS,
-        "usual_tunnel_ms": USUAL_TUNNEL_MS,
         **{name: getattr(paths, name) for name in _PATHS},
     }
     compiled = environment.from_string(template)
     draft = compiled.render(identity="", **values)
     identity = (
-        "tidegate-"
-        + hashlib.sha256((draft + park_lua + rules_lua + watchdog_lua).encode()).hexdigest()[:16]
+        "tidegate-" + hashlib.sha256((draft + "".join(programs.values())).encode()).hexdigest()[:16]
     )
     text = compiled.render(identity=identity, **values)
     ports = (settings.port, *((settings.tls.port,) if settings.tls else ()))
@@ -161,9 +156,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         identity,
         prefix,
         admin_socket,
-        park_lua,
-        rules_lua,
-        watchdog_lua,
+        programs,
         limited,
         unlimited,
         stages,
@@ -191,9 +184,7 @@ def read(path: Path) -> Config | None:
         identity=identity[1],
         prefix=prefix[1],
         admin_socket=Path(admin[1]),
-        park_lua="",
-        rules_lua="",
-        watchdog_lua="",
+        programs={},
         limited=limited,
         unlimited=unlimited,
         stages=stages,
@@ -206,9 +197,7 @@ def write(config: Config, paths: Paths) -> None:
     """Put the files where HAProxy will read them."""
     for path, text in (
         (paths.config, config.text),
-        (paths.park_lua, config.park_lua),
-        (paths.rules_lua, config.rules_lua),
-        (paths.watchdog_lua, config.watchdog_lua),
+        *((paths.directory / name, text) for name, text in config.programs.items()),
         (paths.unavailable_http, _UNAVAILABLE),
     ):
         write_private(path.parent, path.name, text)
@@ -228,6 +217,7 @@ _PATHS = (
     "park_lua",
     "rules_lua",
     "watchdog_lua",
+    "overdue_lua",
     "notice_socket",
     "records_socket",
     "routes_map",

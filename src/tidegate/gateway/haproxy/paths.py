@@ -40,6 +40,10 @@ class Paths:
         return self.directory / "watchdog.lua"
 
     @property
+    def overdue_lua(self) -> Path:
+        return self.directory / "overdue.lua"
+
+    @property
     def unavailable_http(self) -> Path:
         return self.directory / "unavailable.http"
 
