@@ -74,6 +74,27 @@ async def test_what_pods_work_on_ends_and_what_waits_goes_on_elsewhere(world: Wo
     assert [pod.most for pod in pods] == [1, 1]
 
 
+async def test_the_old_one_keeps_to_the_time_limits_too(world: World) -> None:
+    await world.revision("sd-00001", limit=1, timeoutSeconds=3)
+    pod = await world.pod("sd-00001", "sd-a")
+    await world.route("sd", {"sd-00001": 100})
+    await world.in_rotation("sd-00001", 1)
+    streaming = await world.send("sd", "/stream?chunks=2&ms=4000")
+    await world.working(pod)
+    late_pod = await world.pod("sd-00001", "sd-b")
+    await world.in_rotation("sd-00001", 2)
+    late = await world.send("sd", "/hold")
+    await world.working(pod, late_pod)
+
+    await _upgrade(world)
+
+    answer = await late.answer()
+    assert answer.status == 504
+    assert "time limit" in answer.json()["message"]
+    assert (await streaming.answer()).body == b"data" * 2
+    late_pod.released.set()
+
+
 async def test_no_client_finds_the_door_shut(world: World) -> None:
     pods = await world.service("sd", limit=2, pods=2)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidegate.gateway.haproxy.socket import AdminError
@@ -37,6 +38,15 @@ class Predecessor:
         self._plane = plane
         self._busy: dict[Key, frozenset[str]] | None = None
         self.is_idle = False
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where it takes commands."""
+        return self._plane.config.admin_socket
+
+    def slot_of(self, revision: Key) -> str | None:
+        """The slot that a revision has there."""
+        return self._plane.slots.of(revision)
 
     async def hand_over(self) -> None:
         """Let it send on what waits and take nothing new; its successor is listening.

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from tidegate.apis.demand import Demand
 from tidegate.apis.demand_hub import DemandHub
@@ -32,8 +33,49 @@ _RETRY_SECONDS = 0.2
 _REST_SECONDS_PER_BYTE = 1e-7
 
 
+class _Keeper:
+    """Keeps the limits of one HAProxy's requests; `path` is of its admin socket."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.watch = Watch(clock.monotonic())
+        self._admin = AdminSocket(path)
+        self._clock = clock
+        self._rested = -math.inf
+
+    @property
+    def next_look(self) -> float:
+        return max(self.watch.next_look(), self._rested)
+
+    async def look(self) -> None:
+        """Look at its requests, and end those that are overdue."""
+        try:
+            asked = self._clock.monotonic()
+            text = await self._admin.read("show sess")
+            now = self._clock.monotonic()
+            self._rested = now + _REST_SECONDS_PER_BYTE * len(text)
+            self.watch.look(parse_streams(text), asked, now)
+            candidates = self.watch.candidates(now)
+            for start in range(0, len(candidates), _AT_ONCE):
+                await self._judge(candidates[start : start + _AT_ONCE])
+        except AdminError as error:
+            logger.debug("time limits: %s", error)
+            self._rested = self._clock.monotonic() + _RETRY_SECONDS
+
+    async def _judge(self, candidates: list[Stream]) -> None:
+        asked = self._clock.monotonic()
+        details = [f"show sess {stream.id}" for stream in candidates]
+        text = await self._admin.read("show park", *details)
+        found = parse_progress(text, parse_now(text) or 0.0)
+        commands: list[str] = []
+        for stream in candidates:
+            if self.watch.judge(stream, found.get(stream.id), asked):
+                commands += [f"expect overdue {stream.key}", f"shutdown session {stream.id}"]
+        if commands:
+            await self._admin.read(*commands)
+
+
 class TimeLimits:
-    """Keeps the limits of one HAProxy's requests.
+    """Keeps the limits of the requests of the gateway's HAProxy, and of the one before it.
 
     Args:
         plane: the HAProxy.
@@ -45,11 +87,10 @@ class TimeLimits:
         self._plane = plane
         self._hub = hub
         self._clock = clock
-        self._admin = AdminSocket(plane.config.admin_socket)
-        self._watch = Watch(clock.monotonic())
+        self._keeper = _Keeper(plane.config.admin_socket, clock)
+        self._before: _Keeper | None = None
         self._slots: dict[Key, str] = {}
         self._sooner = asyncio.Event()
-        self._rested = -math.inf
 
     async def run(self) -> None:
         """Keep them until cancelled."""
@@ -59,18 +100,19 @@ class TimeLimits:
 
     async def _follow(self, demands: AsyncIterator[Demand]) -> None:
         async for demand in demands:
-            before = self._watch.next_look()
+            planned = self._next().next_look
             self._take(demand)
-            if self._watch.next_look() < before:
+            self._take_before(demand)
+            if self._next().next_look < planned:
                 self._sooner.set()
 
     def _take(self, demand: Demand) -> None:
         slot = self._plane.slots.of(demand.revision)
         if slot is None:
-            self._watch.forget(self._slots.pop(demand.revision, ""))
+            self._keeper.watch.forget(self._slots.pop(demand.revision, ""))
             return
         self._slots[demand.revision] = slot
-        self._watch.use(
+        self._keeper.watch.use(
             slot,
             self._plane.start_limit(slot),
             in_flight=demand.in_flight,
@@ -78,18 +120,34 @@ class TimeLimits:
             now=demand.time,
         )
 
+    def _take_before(self, demand: Demand) -> None:
+        """The HAProxy before may have any number of requests, but none of them waits."""
+        before, slot = self._plane.before, self._plane.slots.of(demand.revision)
+        if before is None:
+            self._before = None
+            return
+        if self._before is None:
+            self._before = _Keeper(before.admin_socket, self._clock)
+        slot_before = before.slot_of(demand.revision)
+        if slot is not None and slot_before is not None:
+            limit = self._plane.start_limit(slot)
+            self._before.watch.use(slot_before, limit, in_flight=1, waiting=0, now=demand.time)
+
+    def _next(self) -> _Keeper:
+        """The HAProxy to be looked at next."""
+        if self._before is not None and self._before.next_look < self._keeper.next_look:
+            return self._before
+        return self._keeper
+
     async def _enforce(self) -> None:
         while True:
             self._sooner.clear()
-            pause = max(self._watch.next_look(), self._rested) - self._clock.monotonic()
+            keeper = self._next()
+            pause = keeper.next_look - self._clock.monotonic()
             if pause > 0:
                 await self._wait(pause)
-                continue
-            try:
-                await self._look()
-            except AdminError as error:
-                logger.debug("time limits: %s", error)
-                await self._clock.sleep(_RETRY_SECONDS)
+            else:
+                await keeper.look()
 
     async def _wait(self, seconds: float) -> None:
         sooner = asyncio.ensure_future(self._sooner.wait())
@@ -100,25 +158,3 @@ class TimeLimits:
             sooner.cancel()
             later.cancel()
             await asyncio.gather(sooner, later, return_exceptions=True)
-
-    async def _look(self) -> None:
-        asked = self._clock.monotonic()
-        text = await self._admin.read("show sess")
-        now = self._clock.monotonic()
-        self._rested = now + _REST_SECONDS_PER_BYTE * len(text)
-        self._watch.look(parse_streams(text), asked, now)
-        candidates = self._watch.candidates(now)
-        for start in range(0, len(candidates), _AT_ONCE):
-            await self._judge(candidates[start : start + _AT_ONCE])
-
-    async def _judge(self, candidates: list[Stream]) -> None:
-        asked = self._clock.monotonic()
-        details = [f"show sess {stream.id}" for stream in candidates]
-        text = await self._admin.read("show park", *details)
-        found = parse_progress(text, parse_now(text) or 0.0)
-        commands: list[str] = []
-        for stream in candidates:
-            if self._watch.judge(stream, found.get(stream.id), asked):
-                commands += [f"expect overdue {stream.key}", f"shutdown session {stream.id}"]
-        if commands:
-            await self._admin.read(*commands)
