@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -18,8 +17,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 18
 _LONGEST_LINE = 1 << 16
-_KEPT = 100
-_FIELDS = 14
+_FIELDS = 8
 _NO_POD = frozenset(("<NOSRV>", "park", "-"))
 
 
@@ -37,9 +35,6 @@ class AccessRecord:
         total_ms: until the last byte.
         cold_start: seconds it was held for want of any pod, 0 if it was not.
         held_since: when that began, seconds since the epoch, 0 if it was not held.
-        sent: bytes of the answer.
-        received: bytes of the request.
-        request_id: the header X-Request-Id that the pod got.
     """
 
     revision: Key | None
@@ -50,11 +45,6 @@ class AccessRecord:
     service_ms: int
     total_ms: int
     cold_start: float
-    sent: int
-    received: int
-    method: str
-    path: str
-    request_id: str
     held_since: float = 0.0
 
 
@@ -66,14 +56,12 @@ class RevisionRecords:
         by_class: counts by first digit of the status; 0 for those without an answer.
         abandoned: those whose client left.
         cold_starts: those that were held for want of a pod.
-        recent: the last ones, for looking at.
     """
 
     requests: int = 0
     by_class: dict[int, int] = field(default_factory=dict[int, int])
     abandoned: int = 0
     cold_starts: int = 0
-    recent: deque[AccessRecord] = field(default_factory=lambda: deque[AccessRecord](maxlen=_KEPT))
 
     def add(self, record: AccessRecord) -> None:
         self.requests += 1
@@ -81,7 +69,6 @@ class RevisionRecords:
         self.by_class[status_class] = self.by_class.get(status_class, 0) + 1
         self.abandoned += record.termination.startswith("C")
         self.cold_starts += record.cold_start > 0
-        self.recent.append(record)
 
 
 Batch = list[AccessRecord]
@@ -176,7 +163,7 @@ def split_frames(data: bytes) -> tuple[list[bytes], bytes]:
 
 def parse(line: bytes) -> AccessRecord | None:
     """One line of HAProxy's `log-format`, None for any other message."""
-    fields = line.decode(errors="replace").rstrip("\n").split(" ", _FIELDS - 1)
+    fields = line.decode(errors="replace").rstrip("\n").split(" ")
     if len(fields) != _FIELDS:
         return None
     return _record(fields)
@@ -196,12 +183,6 @@ def _record(fields: list[str]) -> AccessRecord | None:
             service_ms=int(fields[5]),
             total_ms=int(fields[6]),
             cold_start=float(cold or 0),
-            sent=int(fields[8]),
-            received=int(fields[9]),
-            method=fields[10],
-            path=fields[11],
-            # The client's own, if it sent one: spaces in it spoil nothing, for it stands last.
-            request_id=fields[12] if fields[13] == "-" else fields[13],
             held_since=float(since or 0),
         )
     except ValueError:
