@@ -350,3 +350,20 @@ def test_a_limit_on_the_cpus(api: Api) -> None:
         return any(e["reason"] == "NotEnforced" and "limits.cpu" in e["message"] for e in about)
 
     eventually(lambda: limited() or told())
+
+
+def test_services_of_the_namespace_are_variables_for_who_asks(api: Api) -> None:
+    spec = {"selector": {"app": "shop"}, "ports": [{"name": "web", "port": 8123}]}
+    metadata = {"name": "my-shop"}
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    address = good(api.http.post(api.path("core-services"), json=body))["spec"]["clusterIP"]
+    obj = contract("linked")
+    pod_spec(obj)["enableServiceLinks"] = True
+
+    environment = deploy(api, obj).eval("dict(os.environ)")
+
+    assert environment["MY_SHOP_SERVICE_HOST"] == address
+    assert environment["MY_SHOP_SERVICE_PORT_WEB"] == "8123"
+    assert environment["MY_SHOP_PORT_8123_TCP"] == f"tcp://{address}:8123"
+    silent = deploy(api, contract("unlinked")).eval("dict(os.environ)")
+    assert not [name for name in silent if name.startswith("MY_SHOP")]

@@ -18,6 +18,7 @@ from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.directory import write_private
 from tidegate.node.lifecycle.limits import limits_of
 from tidegate.node.lifecycle.security import identity_of
+from tidegate.node.lifecycle.service_links import service_links
 from tidegate.node.lifecycle.sources import Sources
 from tidegate.node.probes.checks import Target
 from tidegate.node.runtime.contract import Launch, Terminal
@@ -51,7 +52,11 @@ class Launcher:
         values = await environment.variables(
             context.pod,
             spec,
-            base={**environment.base_variables(image), **self._platform_variables()},
+            base={
+                **await service_links(host.client, context.pod),
+                **environment.base_variables(image),
+                **self._platform_variables(),
+            },
             fixed={**ports, **self._gpu_variables()},
             sources=Sources(host.client, namespace_of(context.pod)),
             node_name=host.node_name,
