@@ -370,16 +370,21 @@ class DataPlane:
             await self.before.keep_places(seconds, ends_within)
         await self.admin.change([command])
 
-    async def places_used(self, revision: Key, pod: str) -> int:
-        """Places of a pod that requests have, whatever became of their clients."""
+    async def places_used(self, revision: Key, pods: Iterable[str]) -> dict[str, int]:
+        """Places of these pods that requests have, whatever became of their clients."""
         slot = self.slots.of(revision)
-        if slot is None:
-            return 0
-        stage = self.stages_of(slot).get(pod, "")
-        commands = [f"show stat {proxy} 4 -1" for proxy in (slot, stage) if proxy]
-        rows = state.parse_stat(await self.admin.read(*commands))
-        names = (pod, servers.stage_server(slot, pod))
-        return max((row.current for row in rows if row.server in names), default=0)
+        used = dict.fromkeys(pods, 0)
+        if slot is None or not used:
+            return used
+        stages = self.stages_of(slot)
+        proxies = [slot, *(stages[pod] for pod in used if pod in stages)]
+        text = await self.admin.read(*(f"show stat {proxy} 4 -1" for proxy in proxies))
+        for row in state.parse_stat(text):
+            # The stage's server counts requests of clients that have left, too.
+            pod = row.server.removeprefix(f"{slot}:")
+            if pod in used:
+                used[pod] = max(used[pod], row.current)
+        return used
 
     @property
     def has_leaving(self) -> bool:

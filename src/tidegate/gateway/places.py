@@ -18,21 +18,20 @@ from dataclasses import dataclass, field, replace
 from tidegate.apis import gateway_leases as leases
 from tidegate.apis.demand import DemandSource
 from tidegate.apis.gateway_leases import Entry
-from tidegate.apis.serving import REVISIONS
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.division import TURN_SECONDS, Share, give_up, quotas, take
 from tidegate.gateway.haproxy.socket import AdminError
+from tidegate.gateway.ledger import Ledger
 from tidegate.gateway.membership import Membership
 from tidegate.gateway.model import PodServer, Revision
 from tidegate.kube.controller import Context, Controller
-from tidegate.kube.errors import NotFound
-from tidegate.kube.informer import Informer
-from tidegate.kube.objects import Key, Object, annotations_of, resource_version_of, uid_of
-from tidegate.kube.resources import LEASES
+from tidegate.kube.objects import Key, Object, annotations_of
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AGAIN = 0.02
+_LOOK_AGAIN = 0.004
+_LONGEST_LOOK_AGAIN = 0.1
+_LACK_PAUSE = 0.01
 _DEMAND_PAUSE = 0.1
 _CALM_PAUSE = 1.0
 _SETTLE_SECONDS = 0.01
@@ -60,6 +59,7 @@ class _Own:
         is_written: whether the entry is in the API.
         text: the annotation that the cache is to show before anything else is decided.
         written: when that was, on the steady clock.
+        pause: before it is looked again whether requests have ended.
     """
 
     entry: Entry
@@ -67,6 +67,7 @@ class _Own:
     is_written: bool = False
     text: str = ""
     written: float = 0.0
+    pause: float = _LOOK_AGAIN
 
 
 class Places:
@@ -88,15 +89,13 @@ class Places:
         demand: DemandSource,
         name: str,
     ) -> None:
-        self._client = context.client
         self._clock = context.clock
         self._plane = plane
         self._membership = membership
         self._demand = demand
         self._name = name
         self._annotation = leases.annotation_of(name)
-        self._revisions = context.informers.of(REVISIONS)
-        self._ledger: Informer = context.informers.of(LEASES, label_selector=leases.REVISION)
+        self._ledger = Ledger(context)
         self._known: dict[Key, _Known] = {}
         self._own: dict[Key, _Own] = {}
         # Revisions of which every place is ours, for nobody else was there when they came.
@@ -104,8 +103,8 @@ class Places:
         self._mark: Callable[[Key], None] = lambda _: None
         self._busy: Callable[[Key], frozenset[str]] = lambda _: frozenset()
         self._controller = Controller("gateway-places", self._reconcile, clock=context.clock)
-        self._ledger.add_handler(self._shown)
-        self._controller.watch(self._ledger, lambda lease: (leases.revision_named(lease),))
+        self._ledger.informer.add_handler(self._shown)
+        self._controller.watch(self._ledger.informer, lambda lease: (leases.revision_named(lease),))
         membership.on_change(self._all_again)
         membership.on_lapse(self._start_anew)
 
@@ -122,7 +121,7 @@ class Places:
 
     async def wait_synced(self) -> None:
         """Wait until it is known who else is there."""
-        await self._ledger.wait_synced()
+        await self._ledger.informer.wait_synced()
         await self._membership.wait_entered()
 
     async def run(self) -> None:
@@ -156,14 +155,14 @@ class Places:
     def divide(self, revision: Revision, servers: dict[str, PodServer]) -> dict[str, PodServer]:
         """The pods with the places that are ours; called by the agent for what it applies."""
         key = revision.key
-        if self._revisions.get(key.name, key.namespace) is None:
+        if not self._ledger.has_revision(key):
             # A plain Service has no limit, and nobody scales it.
             return servers
         is_new = key not in self._known
         known = _Known(revision, servers)
         has_changed = self._known.get(key) != known
         self._known[key] = known
-        if is_new and not self._is_shared(key) and self._lease_of(key) is None:
+        if is_new and not self._is_shared(key) and self._ledger.lease_of(key) is None:
             self._whole.add(key)
         if key in self._whole or not revision.is_limited:
             return servers
@@ -187,11 +186,8 @@ class Places:
         if key in self._own:
             self._controller.queue.add(key)
 
-    def _lease_of(self, key: Key) -> Object | None:
-        return self._ledger.get(leases.lease_of_revision(key), key.namespace)
-
     async def _reconcile(self, key: Key) -> float | None:
-        known, lease = self._known.get(key), self._lease_of(key)
+        known, lease = self._known.get(key), self._ledger.lease_of(key)
         if known is None:
             await self._leave(key, lease)
             return None
@@ -218,7 +214,7 @@ class Places:
 
     async def _leave(self, key: Key, lease: Object | None) -> None:
         if self._own.pop(key, None) is not None and lease is not None:
-            await self._write(key, lease, {self._annotation: None})
+            await self._ledger.write(key, lease, {self._annotation: None})
 
     async def _own_all(self, key: Key, lease: Object | None) -> None:
         """Nobody else is there any more: every place is ours, without an entry."""
@@ -226,12 +222,7 @@ class Places:
             for name in leases.entries_of(lease).keys() - {self._name}:
                 if not await self._membership.is_gone(name):
                     return
-            await self._client.delete(
-                LEASES,
-                leases.lease_of_revision(key),
-                namespace=key.namespace,
-                resource_version=resource_version_of(lease),
-            )
+            await self._ledger.delete(key, lease)
         self._own.pop(key, None)
         if key not in self._whole:
             self._whole.add(key)
@@ -322,7 +313,9 @@ class Places:
         left = [name for name in entries if name not in {self._name, *self._membership.others}]
         gone = [name for name in left if await self._membership.is_gone(name)]
         if gone:
-            await self._write(key, lease, {leases.annotation_of(name): None for name in gone})
+            await self._ledger.write(
+                key, lease, {leases.annotation_of(name): None for name in gone}
+            )
         return bool(gone)
 
     async def _move(
@@ -350,7 +343,8 @@ class Places:
         granted = _some({**own.entry.places, **kept})
         places = await self._given_up(known, own, granted)
         if any(number > granted.get(pod, 0) for pod, number in places.items()):
-            waits.append(_LOOK_AGAIN)
+            waits.append(own.pause)
+            own.pause = min(2 * own.pause, _LONGEST_LOOK_AGAIN)
         if quota > sum(here.values()):
             taken_too = take(here, quota, free, limit)
             places |= taken_too
@@ -375,33 +369,40 @@ class Places:
         """Lower HAProxy to what is granted; the places that are ours until requests end."""
         key = known.revision.key
         if granted != own.granted:
-            own.granted = dict(granted)
+            own.granted, own.pause = dict(granted), _LOOK_AGAIN
             self._mark(key)
-        places: dict[str, int] = {}
-        for pod, number in own.entry.places.items():
-            less = granted.get(pod, 0) if pod in known.servers else 0
-            is_free = less >= number or await self._is_below(known, pod, less)
-            places[pod] = less if is_free else number
-        return places
+        wanted = {
+            pod: granted.get(pod, 0) if pod in known.servers else 0 for pod in own.entry.places
+        }
+        lowered = {pod: less for pod, less in wanted.items() if less < own.entry.places[pod]}
+        obeyed = {pod: less for pod, less in lowered.items() if self._has_obeyed(key, pod, less)}
+        free = await self._below(key, obeyed)
+        return {
+            pod: wanted[pod] if pod not in lowered or pod in free else number
+            for pod, number in own.entry.places.items()
+        }
 
-    async def _is_below(self, known: _Known, pod: str, places: int) -> bool:
-        """Whether HAProxy has obeyed, and what was above is over."""
-        key = known.revision.key
+    def _has_obeyed(self, key: Key, pod: str, places: int) -> bool:
+        """Whether HAProxy gives the pod no more than that."""
         server = self._plane.servers.get(self._plane.slots.of(key) or "", {}).get(pod)
-        if server is not None and not self._plane.is_settled:
-            return False
-        if server is not None and not server.is_maintenance and server.maxconn != places:
-            return False
+        if server is None:
+            return True
+        is_set = server.is_maintenance or server.maxconn == places
+        return is_set and self._plane.is_settled
+
+    async def _below(self, key: Key, limits: Mapping[str, int]) -> frozenset[str]:
+        """The pods among these in which what was above their limits is over."""
+        found = frozenset(limits)
         try:
-            for pause in (_SETTLE_SECONDS, 0.0):
+            for pause in (0.0, _SETTLE_SECONDS):
                 # A thread of HAProxy may just have chosen the server as it was lowered.
-                if await self._plane.places_used(key, pod) > places or pod in self._busy(key):
-                    return False
-                await self._clock.sleep(pause)
+                await self._clock.sleep(pause if found else 0.0)
+                used = await self._plane.places_used(key, found)
+                found = frozenset(pod for pod in found if used[pod] <= limits[pod])
         except AdminError as error:
-            logger.debug("gateway: places of %s: %s", pod, error)
-            return False
-        return True
+            logger.debug("gateway: places of %s: %s", key, error)
+            return frozenset()
+        return found - self._busy(key)
 
     def _due(self, own: _Own, entry: Entry) -> float:
         """Seconds until the entry is to be written, 0 for now and below it for never."""
@@ -410,7 +411,8 @@ class Places:
             return 0.0
         passed = self._clock.monotonic() - own.written
         if entry.total != last.total or bool(entry.held) != bool(last.held):
-            return max(_DEMAND_PAUSE - passed, 0.0)
+            lacks = entry.total > last.total and entry.total > sum(entry.places.values())
+            return max((_LACK_PAUSE if lacks else _DEMAND_PAUSE) - passed, 0.0)
         if replace(entry, version=last.version) != last:
             return max(_CALM_PAUSE - passed, 0.0)
         return -1.0
@@ -418,54 +420,11 @@ class Places:
     async def _put(self, key: Key, lease: Object | None, own: _Own, entry: Entry) -> None:
         own.text = leases.encode(entry)
         try:
-            if lease is None:
-                await self._create(key, own.text)
-            else:
-                await self._write(key, lease, {self._annotation: own.text})
+            await self._ledger.write(key, lease, {self._annotation: own.text})
         except BaseException:
             own.text = ""
             raise
         own.entry, own.written = entry, self._clock.monotonic()
-
-    async def _write(self, key: Key, lease: Object, annotations: Mapping[str, str | None]) -> None:
-        """Change the Lease unless anybody else has changed it.
-
-        Raises:
-            Conflict: somebody has.
-        """
-        metadata = {"annotations": annotations, "resourceVersion": resource_version_of(lease)}
-        await self._client.patch(
-            LEASES,
-            leases.lease_of_revision(key),
-            {"metadata": metadata},
-            namespace=key.namespace,
-        )
-
-    async def _create(self, key: Key, text: str) -> None:
-        revision = self._revisions.get(key.name, key.namespace)
-        if revision is None:
-            raise NotFound(f"revision {key} is gone")
-        owner = {
-            "apiVersion": REVISIONS.api_version,
-            "kind": REVISIONS.kind,
-            "name": key.name,
-            "uid": uid_of(revision),
-        }
-        await self._client.create(
-            LEASES,
-            {
-                "apiVersion": LEASES.api_version,
-                "kind": LEASES.kind,
-                "metadata": {
-                    "name": leases.lease_of_revision(key),
-                    "namespace": key.namespace,
-                    "labels": {leases.REVISION: key.name},
-                    "annotations": {self._annotation: text},
-                    "ownerReferences": [owner],
-                },
-                "spec": {},
-            },
-        )
 
 
 def _sum(entries: Mapping[str, Entry]) -> dict[str, int]:
