@@ -101,7 +101,7 @@ async def test_a_command_is_required(face: Face) -> None:
 @pytest.mark.parametrize("subresource", ["exec?command=true", "portforward"])
 async def test_other_upgrades_are_refused(face: Face, subresource: str) -> None:
     await pod(face)
-    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
+    headers = {"Connection": "Upgrade", "Upgrade": "h2c"}
     answer = await face.http().post(f"{PODS}/p/{subresource}", headers=headers)
     assert answer.status_code == 400
     assert "served over WebSockets" in answer.json()["message"]

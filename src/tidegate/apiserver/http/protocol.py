@@ -10,9 +10,11 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tidegate.apiserver.http import spdysockets
 from tidegate.apiserver.http.gathering import GatheringTransport
 
 _MAX_HEADER_BYTES = 64 * 1024
@@ -78,6 +80,26 @@ class ApiProtocol(HttpToolsProtocol):
         self._in_headers = False
         self._headers_came()
         super().on_headers_complete()
+
+    def _should_upgrade(self) -> bool:
+        return spdysockets.is_wanted(self._get_upgrade(), self.url) or super()._should_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
+        if not spdysockets.is_wanted(self._get_upgrade(), self.url):
+            super().handle_websocket_upgrade()
+            return
+        path, _, query = self.url.partition(b"?")
+        scope = cast("dict[str, Any]", self.scope)
+        scope |= {"path": unquote(path.decode("ascii")), "raw_path": path, "query_string": query}
+        connection = spdysockets.SpdyProtocol(self.transport, scope)
+        self.connections.discard(self)
+        self.transport.set_protocol(connection)
+        self.connections.add(cast("Any", connection))
+        application = getattr(self, "app")  # noqa: B009 - uvicorn does not say its type
+        serving = self.loop.create_task(connection.serve(application))
+        self.tasks.add(serving)
+        serving.add_done_callback(self.tasks.discard)
+        serving.add_done_callback(lambda _: self.connections.discard(cast("Any", connection)))
 
     def _expect_headers(self) -> None:
         if self._patience is None:

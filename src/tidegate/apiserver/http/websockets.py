@@ -135,6 +135,7 @@ def exchange_of(scope: Scope, receive: Receive, send: Send) -> Exchange:
     async def send_response(message: Message) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})
 
-    request = {**scope, "type": "http", "method": "GET"}
+    # Over SPDY it may be a POST.
+    request = {"method": "GET", **scope, "type": "http"}
     socket = WebSocket(scope, receive, send)
     return Exchange(request, receive, send_response, socket=socket)
