@@ -50,15 +50,16 @@ def mounting(*mounts: tuple[str, str] | tuple[str, str, Object], **more: Any) ->
     return {**READINESS, "volumeMounts": given, **more}
 
 
-def _cpu_groups_problem() -> str:
+def groups_problem(**limits: Any) -> str:
     try:
-        sandbox.remove_group(sandbox.make_group(f"test-{os.getpid()}", 1.0))
+        sandbox.remove_group(sandbox.make_group(f"test-{os.getpid()}", **limits))
     except OSError as error:
         return str(error)
     return ""
 
 
-NO_CPU_GROUPS = _cpu_groups_problem()
+NO_CPU_GROUPS = groups_problem(cores=1.0)
+NO_MEMORY_GROUPS = groups_problem(memory=1 << 20)
 CONF = {"name": "conf", "configMap": {"name": "one"}}
 EMPTY: Object = {"name": "empty", "emptyDir": {}}
 
@@ -252,6 +253,42 @@ async def test_memory_of_children_counts_and_that_of_the_template_does_not(theat
     # By then the other one has been looked at several times.
     still = await theatre.get("still")
     assert (main_of(still)["restartCount"], "running" in main_of(still)["state"]) == (0, True)
+
+
+# Pages of files in memory belong to no process: whoever looks at processes cannot see them.
+FILLS_A_FILE = """
+import time
+while "/tidegate/" not in open("/proc/self/cgroup").read():
+    time.sleep(0.01)
+with open("/dev/shm/tidegate-test-fills", "wb") as file:
+    for _ in range(128):
+        file.write(bytes(1 << 20))
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(bool(NO_MEMORY_GROUPS), reason=f"no limit of memory: {NO_MEMORY_GROUPS}")
+@pytest.mark.parametrize("child", [False, True], ids=["itself", "its-child"])
+async def test_the_kernel_kills_who_fills_more_memory_than_allowed(
+    theatre: Stage, child: bool
+) -> None:
+    run = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {FILLS_A_FILE!r}])"
+    container = {
+        "command": [
+            "python3",
+            "-c",
+            f"{run}\nimport time; time.sleep(600)" if child else FILLS_A_FILE,
+        ],
+        "resources": {"limits": {"memory": "64Mi"}},
+    }
+    try:
+        await theatre.create("a", container=container, restartPolicy="Never")
+        pod = await theatre.until("a", lambda p: main_of(p)["state"].get("terminated"))
+    finally:
+        Path("/dev/shm/tidegate-test-fills").unlink(missing_ok=True)
+    ended = main_of(pod)["state"]["terminated"]
+    assert (ended["reason"], ended["exitCode"], ended["signal"]) == ("OOMKilled", 137, 9)
+    assert pod["status"]["phase"] == "Failed"
 
 
 async def test_limits_of_cpu_and_the_kernels_choice(theatre: Stage) -> None:

@@ -63,7 +63,7 @@ class ProcessContainer:
         # A container that an earlier version started is not isolated.
         self._isolation: dict[str, Any] = record.get("isolation") or {"ability": ""}
         self._memory: int | None = record.get("memory")
-        self._cpu_group = str(record.get("cpuGroup") or "")
+        self._group = str(record.get("controlGroup") or "")
         self.container_id = f"process://{self.process.pid}-{self.process.start_time}"
         self._exit: Exit | None = None
         self._view: View | None = None
@@ -81,7 +81,7 @@ class ProcessContainer:
             view, self._view = self._view, None
             if view is not None:
                 await asyncio.to_thread(view.end)
-            sandbox.remove_group(self._cpu_group)
+            sandbox.remove_group(self._group)
             self._exit = self._exit or found
         return self._exit
 
@@ -101,16 +101,16 @@ class ProcessContainer:
         return (sys.executable, "-I", "-S", str(EXEC_CHILD), json.dumps(joining))
 
     @property
-    def has_cpu_limit(self) -> bool:
-        return self._cpu_group != ""
+    def has_group(self) -> bool:
+        return self._group != ""
 
-    def limit_cpu(self) -> None:
-        """Put all its processes under its limit; blocks."""
+    def join_group(self) -> None:
+        """Put all its processes under its limits; blocks."""
         try:
-            sandbox.fill_group(self._cpu_group, self.process.pid)
+            sandbox.fill_group(self._group, self.process.pid)
         except OSError as error:
             if self.is_running:
-                logger.warning("%s runs without its limit of CPUs: %s", self.container_id, error)
+                logger.warning("%s runs without its control group: %s", self.container_id, error)
 
     def reattachment(self) -> dict[str, Any]:
         """What a new template must know to go on with what a dead one did for the container."""
@@ -141,6 +141,8 @@ class ProcessContainer:
                 failure=self._failure(),
             )
         except (OSError, ValueError, KeyError):
+            if sandbox.ran_out_of_memory(self._group):
+                return Exit(137, signal.SIGKILL, time.time(), out_of_memory=True)
             return Exit(137, 0, time.time(), known=False)
 
     def _failure(self) -> str:
@@ -222,7 +224,7 @@ class ProcessRuntime:
         return self._track(container)
 
     async def _limit_soon(self, container: ProcessContainer) -> None:
-        if container.has_cpu_limit:
+        if container.has_group:
             await self._unlimited.put(container)
 
     def command(self, invocation: Invocation) -> AbstractAsyncContextManager[Command]:
@@ -265,13 +267,13 @@ class ProcessRuntime:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._warm_again())
             group.create_task(self._tend_always())
-            group.create_task(self._limit_cpus())
+            group.create_task(self._fill_groups())
 
-    async def _limit_cpus(self) -> None:
+    async def _fill_groups(self) -> None:
         """Put containers under their limits, after their start, which need not wait for it."""
         while True:
             container = await self._unlimited.get()
-            await asyncio.to_thread(container.limit_cpu)
+            await asyncio.to_thread(container.join_group)
 
     async def _tend_always(self) -> None:
         try:

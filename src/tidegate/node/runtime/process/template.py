@@ -219,7 +219,7 @@ class Template:
         streams = self._streams_of(directory)
         ends = streams.make(stdin=launch["stdin"], once=launch["stdinOnce"], tty=launch["tty"])
         self._streams[directory] = streams
-        group, problem = _cpu_group(launch)
+        group, problem = _control_group(launch)
         pid = os.fork()
         if pid == 0:
             self._become_container(launch, ends)
@@ -237,7 +237,7 @@ class Template:
             "image": launch["image"],
             "isolation": launch["isolation"],
             "memory": memory,
-            "cpuGroup": group,
+            "controlGroup": group,
             "cpuProblem": problem,
         }
         _write_json(os.path.join(directory, "record.json"), record)
@@ -293,7 +293,10 @@ class Template:
     def _ended(self, pid: int, code: int) -> None:
         directory = self._containers.pop(pid, None)
         self._unwatch(pid)
-        sandbox.remove_group(self._groups.pop(pid, ""))
+        group = self._groups.pop(pid, "")
+        if code == -signal.SIGKILL and sandbox.ran_out_of_memory(group):
+            self._overdrawn.add(pid)
+        sandbox.remove_group(group)
         if directory is None:
             return
         streams = self._streams.get(directory)
@@ -383,16 +386,18 @@ def _problem(launch: dict[str, Any]) -> str:
     return ""
 
 
-def _cpu_group(launch: dict[str, Any]) -> tuple[str, str]:
-    """The control group of a new container, and why there is none where there should be one."""
+def _control_group(launch: dict[str, Any]) -> tuple[str, str]:
+    """The control group of a new container, and why its CPUs have none where they should."""
     cores: float | None = launch["limits"]["cpu"]
-    if not cores:
+    memory: int | None = launch["limits"]["memory"]
+    if not cores and not memory:
         return "", ""
     name = hashlib.sha256(launch["directory"].encode()).hexdigest()[:20]
     try:
-        return sandbox.make_group(name, cores), ""
+        return sandbox.make_group(name, cores=cores, memory=memory), ""
     except OSError as error:
-        return "", str(error)
+        # Memory is watched in any case.
+        return "", str(error) if cores else ""
 
 
 def _start_time(pid: int) -> int:

@@ -8,8 +8,8 @@ allows, `join` follows a container into its namespaces.
 
 from __future__ import annotations
 
-from .cpu import fill_group, make_group, remove_group
 from .entering import FULL, PARTIAL, abilities, enter, join
+from .groups import fill_group, make_group, ran_out_of_memory, remove_group
 from .memory import MemoryWatch, children
 from .syscalls import adopt_orphans
 
@@ -24,5 +24,6 @@ __all__ = [
     "fill_group",
     "join",
     "make_group",
+    "ran_out_of_memory",
     "remove_group",
 ]

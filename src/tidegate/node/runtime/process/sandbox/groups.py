@@ -1,13 +1,15 @@
-"""A share of the CPUs for a group of processes: a control group below our own.
+"""Limits for a group of processes: a control group below our own.
 
 Works where the control groups of our own processes may have others below or beside them: as root
-with version 1, and with version 2 where the CPU controller is handed down.
+with version 1, which serves for the CPUs alone, and with version 2 where the controllers are handed
+down.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 
 from .memory import processes
 
@@ -16,28 +18,64 @@ _SHORTEST = 1_000
 _PARENT = "tidegate"
 
 
-def make_group(name: str, cores: float) -> str:
-    """A group with that many CPUs at most; its directory. Raises OSError if there can be none."""
-    quota = max(_SHORTEST, round(cores * _PERIOD))
+def make_group(name: str, *, cores: float | None = None, memory: int | None = None) -> str:
+    """A group with that many CPUs and bytes at most; its directory.
+
+    Raises OSError if there can be none. One with CPUs may be without its limit of memory.
+    """
     problem = OSError("control groups are not to be found")
     for parent, version in _places():
         path = os.path.join(parent, _PARENT, name)
         try:
             if version == 2:
-                _hand_down(parent)
-                os.makedirs(path, exist_ok=True)
-                _hand_down(os.path.dirname(path))
-                _set(path, "cpu.max", f"{quota} {_PERIOD}")
+                _make_second(parent, path, cores, memory)
+            elif cores:
+                _make_first(path, cores)
             else:
-                os.makedirs(path, exist_ok=True)
-                _set(path, "cpu.cfs_period_us", str(_PERIOD))
-                _set(path, "cpu.cfs_quota_us", str(quota))
+                raise OSError("control groups of version 1 do not limit memory here")
         except OSError as error:
             problem = error
             remove_group(path)
         else:
             return path
     raise problem
+
+
+def _make_first(path: str, cores: float) -> None:
+    os.makedirs(path, exist_ok=True)
+    _set(path, "cpu.cfs_period_us", str(_PERIOD))
+    _set(path, "cpu.cfs_quota_us", str(_quota(cores)))
+
+
+def _make_second(parent: str, path: str, cores: float | None, memory: int | None) -> None:
+    controllers = ["cpu"] if cores else []
+    limits_memory = memory and (not cores or "memory" in _words(parent, "cgroup.controllers"))
+    if limits_memory:
+        controllers.append("memory")
+    _hand_down(parent, controllers)
+    os.makedirs(path, exist_ok=True)
+    _hand_down(os.path.dirname(path), controllers)
+    if cores:
+        _set(path, "cpu.max", f"{_quota(cores)} {_PERIOD}")
+    if limits_memory:
+        _set(path, "memory.max", str(memory))
+        # All of a container ends together.
+        _set(path, "memory.oom.group", "1")
+        with contextlib.suppress(OSError):  # where swap is not accounted for
+            _set(path, "memory.swap.max", "0")
+
+
+def _quota(cores: float) -> int:
+    return max(_SHORTEST, round(cores * _PERIOD))
+
+
+def ran_out_of_memory(path: str) -> bool:
+    """Whether the kernel has killed in a group for its limit of memory."""
+    try:
+        events = _lines(os.path.join(path, "memory.events"))
+    except OSError:
+        return False
+    return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in events)
 
 
 def fill_group(path: str, pid: int) -> None:
@@ -87,11 +125,15 @@ def _inside(point: str, root: str, path: str) -> str:
     return os.path.join(point, below.strip("/")).rstrip("/")
 
 
-def _hand_down(group: str) -> None:
-    with open(os.path.join(group, "cgroup.subtree_control"), encoding="utf-8") as file:
-        if "cpu" in file.read().split():
-            return
-    _set(group, "cgroup.subtree_control", "+cpu")
+def _hand_down(group: str, controllers: Sequence[str]) -> None:
+    handed = _words(group, "cgroup.subtree_control")
+    missing = [f"+{name}" for name in controllers if name not in handed]
+    if missing:
+        _set(group, "cgroup.subtree_control", " ".join(missing))
+
+
+def _words(group: str, name: str) -> list[str]:
+    return [word for line in _lines(os.path.join(group, name)) for word in line.split()]
 
 
 def _set(group: str, name: str, value: str) -> None:
