@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo stop test test-client-go torture lint format bench lock train-tiny eval-tiny
+.PHONY: help install demo stop test test-client-go test-cgroups torture lint format bench lock train-tiny eval-tiny
 .PHONY: test-diffusers bench-diffusers clean
 
 help: ## Show what can be made
@@ -35,6 +35,9 @@ test-client-go: $(STAMP) ## Test the API by client-go (fetches Go and client-go:
 	@scripts/install-test-tools
 	@scripts/build-client-go $(VENV)
 	$(BIN)/pytest tests/conformance/test_client_go.py
+
+test-cgroups: $(STAMP) ## Test limits on a kernel with control groups of version 2 (boots one: 15 minutes)
+	@scripts/test-cgroups $(VENV) $(CGROUPS_TESTS)
 
 torture: $(STAMP) ## Change and break everything under load for an hour (HITLESS_REQUESTS, TORTURE_SECONDS)
 	@scripts/install-test-tools

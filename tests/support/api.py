@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,9 @@ BOOTSTRAP_NAMESPACES = (
     "knative-serving",
     "tidegate-system",
 )
+
+# A machine that is emulated is many times slower.
+_PATIENCE = float(os.environ.get("TIDEGATE_TEST_PATIENCE", "1"))
 
 
 class AlwaysAllow:
@@ -82,7 +86,7 @@ class RunningApi:
         self, check: Callable[[], bool | Awaitable[bool]], *, timeout: float = 30.0
     ) -> None:
         """Wait, in real time, until `check` holds; it may be async. Raises TimeoutError."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout * _PATIENCE):
             while not await _holds(check):  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.005)
 
