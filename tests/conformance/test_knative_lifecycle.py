@@ -236,6 +236,14 @@ def test_a_route_and_a_configuration_of_ones_own(api: Api) -> None:
     labels = api.get("revisions", f"{name}-00002")["metadata"]["labels"]
     assert f"{SERVING_GROUP}/service" not in labels
 
+    # It says which Routes lead to it, as long as they do.
+    def routes(seen: Obj) -> str | None:
+        return (seen["metadata"].get("annotations") or {}).get(f"{SERVING_GROUP}/routes")
+
+    api.wait("configurations", name, lambda seen: routes(seen) == name)
+    api.delete("routes", name)
+    api.wait("configurations", name, lambda seen: routes(seen) is None)
+
 
 PROBES = {
     "http": {"httpGet": {"path": "/healthz"}},
