@@ -180,6 +180,24 @@ def test_what_has_its_answer_or_is_still_sent_is_left_alone(progress: Progress |
     assert watch.candidates(120.9) == []
 
 
+def test_what_streams_is_not_asked_after_again_and_again() -> None:
+    answered = replace(_WAITING, is_answered=True)
+    watch = Watch(0.0)
+    _idle(watch, 100.0)
+    _busy(watch, 100.0)
+    watch.look([replace(_STREAM, age=1)], 101.0, 101.0)
+    streaming = replace(_STREAM, age=10)
+    watch.look([streaming], 110.0, 110.0)
+    assert not watch.judge(streaming, replace(answered, age=10.0), 110.0)
+    watch.look([replace(_STREAM, age=100)], 200.0, 200.0)
+    assert watch.candidates(200.0) == []
+
+    # The next one on the same connection.
+    following = replace(_STREAM, age=9)
+    watch.look([following], 300.0, 300.0)
+    assert watch.candidates(301.0) == [following]
+
+
 def test_another_request_under_the_same_id_has_its_own_time() -> None:
     watch = Watch(0.0)
     _idle(watch, 100.0)

@@ -19,6 +19,8 @@ from tidegate.gateway.haproxy.streams import Progress, Stream
 
 # A request may have been queued for so long without having been counted there.
 _UNSEEN_SECONDS = 0.05
+# After so long, the ages that HAProxy tells in whole seconds tell a request from the next one.
+_KNOWN_SECONDS = 3.0
 
 
 @dataclass
@@ -55,7 +57,8 @@ class _Track:
     Attributes:
         stream: as first seen.
         limit: seconds for the first byte.
-        since: its time began then, or later if it began later itself.
+        since: its time began then, or later if it began later itself; infinite for one that has
+            its answer.
         listed: when it was first seen.
     """
 
@@ -149,9 +152,10 @@ class Watch:
         """
         track = self._tracks[stream.id]
         if progress is None or progress.is_answered or not progress.is_sent:
-            # The time of a pod that has not got the whole request has not begun. What has its
-            # answer stays, and another request may come to bear its id.
-            track.since = now
+            # The time of a pod that has not got the whole request has not begun. Another request
+            # may come to bear the id of one that has ended, and is known by its age later.
+            is_over = progress is not None and progress.is_answered
+            track.since = math.inf if is_over and now - track.listed > _KNOWN_SECONDS else now
             return False
         track.since = max(track.since, now - progress.age + _UNSEEN_SECONDS)
         is_overdue = track.due <= now
