@@ -101,8 +101,8 @@ async def test_an_update_takes_over_what_it_changes(tmp_path):
         scaled = await running.client().patch(
             DEPLOYMENTS, "web", {"spec": {"replicas": 5}}, namespace="default"
         )
-        assert ("unknown", "Update") in managers(scaled)
-        with pytest.raises(Conflict, match='conflict with "unknown"'):
+        assert ("tidegate", "Update") in managers(scaled)
+        with pytest.raises(Conflict, match='conflict with "tidegate"'):
             await apply("alice", deployment(replicas=2))
         kept = await apply("alice", deployment())
         assert kept["spec"]["replicas"] == 5

@@ -6,6 +6,13 @@ Does no I/O and never waits, so that what it has seen still holds when the store
 from __future__ import annotations
 
 from tidegate.apiserver.patch.apply import Manager, server_side_apply, track_update
+from tidegate.apiserver.patch.updates import (
+    expanded,
+    first_entry,
+    is_brief,
+    same_entries,
+    track_briefly,
+)
 from tidegate.apiserver.refusals import conflict, forbidden
 from tidegate.apiserver.registry import metadata
 from tidegate.apiserver.registry.fielderrors import FieldErrors
@@ -19,6 +26,8 @@ from tidegate.kube.clock import Clock, rfc3339
 from tidegate.kube.errors import BadRequest, Cause, NotFound
 from tidegate.kube.objects import Object, is_deleting, name_of, thaw, uid_of
 
+# The manager of what the platform's own controllers change.
+_OURSELVES = "tidegate"
 _NOT_COUNTED = ("apiVersion", "kind", "metadata", "status")
 
 
@@ -60,7 +69,9 @@ class Admission:
             self._check_namespace(spec, obj)
         if spec.status_subresource:
             obj.pop("status", None)
-        return self._complete(context, spec, obj, None)
+        obj = self._complete(context, spec, obj, None)
+        self._begin_track(context, spec, obj)
+        return obj
 
     def update(
         self,
@@ -123,6 +134,8 @@ class Admission:
             Conflict: other managers own fields that it sets.
         """
         manager = Manager(context.field_manager, "Apply", spec.resource.api_version, subresource)
+        if live is not None:
+            live = self.with_owners(spec, live)
         result, managed = server_side_apply(
             live,
             self._decode_applied(context, spec, config),
@@ -138,13 +151,29 @@ class Admission:
     def track(
         self, context: RequestContext, spec: KindSpec, new: Object, old: Object, subresource: str
     ) -> None:
-        """Record in `new` who owns what has changed, where an apply has begun such a record."""
+        """Record in `new` who owns what has changed, where there is such a record."""
         if not new["metadata"].get("managedFields"):
             return
-        name = context.field_manager or "unknown"
+        name = context.field_manager or _OURSELVES
         manager = Manager(name, "Update", spec.resource.api_version, subresource)
+        if is_brief(old) and same_entries(old, new):
+            track_briefly(old, new, self._places(spec), manager, self.now())
+            return
         managed = track_update(old, new, self._places(spec), manager, self.now())
         new["metadata"]["managedFields"] = managed
+
+    def with_owners(self, spec: KindSpec, obj: Object) -> Object:
+        """The object with all that its managedFields stand for."""
+        if not is_brief(obj):
+            return obj
+        managed = expanded(obj, self._places(spec), status_apart=spec.status_subresource)
+        return {**obj, "metadata": {**obj["metadata"], "managedFields": managed}}
+
+    def _begin_track(self, context: RequestContext, spec: KindSpec, obj: Object) -> None:
+        """Record in a new object who has made it, unless we have, or it has been applied."""
+        if context.field_manager and not obj["metadata"].get("managedFields"):
+            manager = Manager(context.field_manager, "Update", spec.resource.api_version)
+            obj["metadata"]["managedFields"] = [first_entry(manager, self.now())]
 
     def _places(self, spec: KindSpec) -> Place:
         return root_place(self._registry, spec)

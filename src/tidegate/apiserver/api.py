@@ -23,6 +23,7 @@ from tidegate.apiserver.options import (
     WatchOptions,
 )
 from tidegate.apiserver.patch.dispatch import apply_patch
+from tidegate.apiserver.patch.updates import MARK
 from tidegate.apiserver.refusals import already_exists, forbidden, method_not_allowed, not_found
 from tidegate.apiserver.registry.metadata import metadata_of
 from tidegate.apiserver.registry.registry import Registry
@@ -115,6 +116,13 @@ class Api:
         if stored is None:
             raise not_found(spec.resource, name)
         return self._shown(spec, subresource, stored)
+
+    def with_owners(self, spec: KindSpec, stored: Stored) -> Stored:
+        """One object as clients see it who look at it alone: with all of its managedFields."""
+        if MARK not in stored.raw:
+            return stored
+        shown = self._admission.with_owners(spec, stored.object)
+        return Stored(shown, orjson.dumps(shown), stored.version)
 
     async def list(
         self,

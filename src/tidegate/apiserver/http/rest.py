@@ -150,7 +150,7 @@ class ResourceHandler:
             namespace=call.namespace,
             subresource=target.subresource,
         )
-        await self._answer(call, stored)
+        await self._answer(call, self._api.with_owners(call.spec, stored))
 
     async def _list(self, call: Call) -> None:
         listing = await self._api.list(

@@ -44,11 +44,12 @@ _UNOWNED: frozenset[FieldPath] = frozenset(
 
 def field_set(obj: Object, place: Place) -> FieldSet:
     """The fields that an object sets, without those that nobody can own."""
-    return frozenset(
-        path
-        for path in _leaves(obj, place, ())
-        if path[:1] not in _UNOWNED and path[:2] not in _UNOWNED
-    )
+    return frozenset(path for path in leaves(obj, place, ()) if is_owned(path))
+
+
+def is_owned(path: FieldPath) -> bool:
+    """Whether somebody can own the field."""
+    return path[:1] not in _UNOWNED and path[:2] not in _UNOWNED
 
 
 def to_fields_v1(fields: Iterable[FieldPath]) -> Object:
@@ -112,10 +113,11 @@ def item_element(item: Any, place: Place) -> str:
     return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _leaves(value: Any, place: Place, path: FieldPath) -> Iterator[FieldPath]:
+def leaves(value: Any, place: Place, path: FieldPath) -> Iterator[FieldPath]:
+    """The paths of the fields of the value at `path`. Raises BadRequest as `item_element`."""
     if isinstance(value, dict) and value and not place.map_is_atomic:
         for name, item in mapping(value).items():  # pyright: ignore[reportUnknownArgumentType]
-            yield from _leaves(item, place.field(name), (*path, f"f:{name}"))
+            yield from leaves(item, place.field(name), (*path, f"f:{name}"))
     elif isinstance(value, list) and value and place.list_type != "atomic":
         for item in cast("list[Any]", value):
             element = (*path, item_element(item, place))
@@ -124,7 +126,7 @@ def _leaves(value: Any, place: Place, path: FieldPath) -> Iterator[FieldPath]:
                 continue
             yield (*element, SELF)
             for name, field in mapping(item).items():
-                yield from _leaves(field, place.item().field(name), (*element, f"f:{name}"))
+                yield from leaves(field, place.item().field(name), (*element, f"f:{name}"))
     else:
         yield path
 
