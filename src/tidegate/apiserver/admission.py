@@ -106,6 +106,19 @@ class Admission:
         if spec.strategic and obj["metadata"] != old["metadata"]:
             new["metadata"] = self._metadata_with_status(spec, obj, old)
         restore(new, obj, "status")
+        if spec.custom:
+            new = self._custom_status(spec, new, old)
+        return new
+
+    def _custom_status(self, spec: KindSpec, new: Object, old: Object) -> Object:
+        """The status of a custom kind, as its schema wants it."""
+        errors = FieldErrors()
+        new = thaw(new)
+        if spec.default:
+            spec.default(new)
+        if spec.validate:
+            spec.validate(new, old, errors)
+        errors.raise_for(spec.resource, new)
         return new
 
     def _metadata_with_status(self, spec: KindSpec, obj: Object, old: Object) -> Object:

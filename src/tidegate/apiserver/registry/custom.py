@@ -8,7 +8,8 @@ from typing import Any
 from tidegate.apis.kinds import PrinterColumn
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.names import label_1035_problem, subdomain_problem
-from tidegate.apiserver.registry.schemarules import check_schema, has_rules
+from tidegate.apiserver.registry.rules import Judge, check_rules, compiled, rules_in
+from tidegate.apiserver.registry.schemarules import check_schema
 from tidegate.apiserver.registry.spec import KindSpec, ScaleSpec, Schema
 from tidegate.apiserver.registry.valuechecks import (
     apply_defaults,
@@ -80,9 +81,13 @@ def validate_definition(definition: Object, old: Object | None, errors: FieldErr
 def warn_of_definition(definition: Object) -> list[str]:
     """What of a definition has no effect here."""
     return [
-        f"spec.versions[{index}].schema: the rules in x-kubernetes-validations are not evaluated"
+        f"{path}.rule: uses what is not offered here, and is not evaluated"
         for index, version in enumerate(objects(section(definition, "spec").get("versions")))
-        if has_rules(version.get("schema"))
+        for path, rule in rules_in(
+            section(version, "schema", "openAPIV3Schema"),
+            f"spec.versions[{index}].schema.openAPIV3Schema",
+        )
+        if not compiled(str(rule.get("rule"))).known
     ]
 
 
@@ -130,6 +135,7 @@ def _validate_versions(versions: list[Object], known: list[Object], errors: Fiel
         elif not any(schema == section(v, "schema", "openAPIV3Schema") for v in known):
             # What is served already goes on being served.
             check_schema(schema, f"{path}.schema.openAPIV3Schema", errors)
+            check_rules(schema, f"{path}.schema.openAPIV3Schema", errors)
         _validate_columns(objects(version.get("additionalPrinterColumns")), path, errors)
         _validate_scale(section(version, "subresources", "scale"), path, errors)
         for at, field in enumerate(objects(version.get("selectableFields"))):
@@ -194,8 +200,12 @@ def _spec(spec: Object, version: Object) -> KindSpec:
     def default(obj: Object) -> None:
         apply_defaults(schema, obj)
 
-    def validate(obj: Object, _: Object | None, errors: FieldErrors) -> None:
+    ruled = any(rules_in(schema, ""))
+
+    def validate(obj: Object, old: Object | None, errors: FieldErrors) -> None:
         check_values(schema, obj, "", errors)
+        if ruled and not errors:
+            Judge(errors).judge(schema, obj, old, "")
 
     subresources = section(version, "subresources")
     scale = section(subresources, "scale")

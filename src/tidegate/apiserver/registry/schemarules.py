@@ -7,7 +7,6 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 from __future__ import annotations
 
 import re
-from typing import Any, cast
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.spec import Schema
@@ -69,14 +68,6 @@ def check_schema(schema: Schema, path: str, errors: FieldErrors, *, level: str =
     if isinstance(schema.get("additionalProperties"), dict):
         inner = f"{path}.additionalProperties"
         check_schema(mapping(schema["additionalProperties"]), inner, errors, level="field")
-
-
-def has_rules(schema: Any) -> bool:
-    """Whether rules in the Common Expression Language are anywhere in a schema."""
-    if isinstance(schema, dict):
-        entries = cast("Schema", schema)
-        return "x-kubernetes-validations" in entries or any(map(has_rules, entries.values()))
-    return isinstance(schema, list) and any(map(has_rules, cast("list[Any]", schema)))
 
 
 def _check_type(schema: Schema, path: str, errors: FieldErrors, level: str) -> None:

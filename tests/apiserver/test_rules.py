@@ -1,0 +1,149 @@
+"""Rules in the Common Expression Language: what they see, what they say, when they are asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.apiserver.test_custom_kinds import (
+    WIDGETS,
+    definition,
+    established,
+    version,
+    widget,
+    with_custom_kinds,
+)
+from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.rules import Judge, check_rules, compiled
+from tidegate.kube.errors import Invalid
+from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
+
+RULES = "x-kubernetes-validations"
+INTEGER = {"type": "integer"}
+STRING = {"type": "string"}
+
+
+def ruled(rule: str, *, properties: dict[str, Any] | None = None, **rest: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties or {}, RULES: [{"rule": rule, **rest}]}
+
+
+def judged(schema: dict[str, Any], value: Any, old: Any = None) -> list[str]:
+    errors = FieldErrors()
+    Judge(errors).judge(schema, value, old, "spec")
+    return [f"{cause.field}: {cause.message}" for cause in errors.causes]
+
+
+PAIR = {"a": INTEGER, "b": INTEGER}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value"),
+    [
+        ("self.a < self.b", {"a": 1, "b": 2}),
+        ("!has(self.b) || self.b > 0", {"a": 1}),
+        ("self.list.all(i, i > 0) && size(self.list) == 2", {"list": [1, 2]}),
+        ("self.list.isSorted() && self.list.sum() == 6", {"list": [1, 2, 3]}),
+        ("self.text.lowerAscii() == 'abc' && self.text.matches('^[A-Z]+$')", {"text": "ABC"}),
+        ("self.text.split(',').join('-') == 'a-b'", {"text": "a,b"}),
+        ("self.text.substring(1, 3) == self.text.find('b.')", {"text": "abcd"}),
+        ("self.when > timestamp('2020-01-01T00:00:00Z')", {"when": "2026-01-01T00:00:00Z"}),
+        ("self.__namespace__ == 'x' && self.a__dash__b == 1", {"namespace": "x", "a-b": 1}),
+        ("'free key' in self.map", {"map": {"free key": 1}}),
+    ],
+)
+def test_what_holds(rule: str, value: dict[str, Any]) -> None:
+    properties = {
+        **PAIR,
+        "list": {"type": "array", "items": INTEGER},
+        "text": STRING,
+        "when": {"type": "string", "format": "date-time"},
+        "namespace": STRING,
+        "a-b": INTEGER,
+        "map": {"type": "object", "additionalProperties": INTEGER},
+    }
+    assert compiled(rule).known
+    assert judged(ruled(rule, properties=properties), value) == []
+    assert judged(ruled(f"!({rule})", properties=properties), value) != []
+
+
+@pytest.mark.parametrize(
+    ("rest", "problem"),
+    [
+        ({}, 'spec: Invalid value: "object": failed rule: self.a < self.b'),
+        ({"message": "a is below b"}, 'spec: Invalid value: "object": a is below b'),
+        (
+            {"message": "x", "messageExpression": "'a is ' + string(self.a)"},
+            'spec: Invalid value: "object": a is 3',
+        ),
+        (
+            {"message": "no", "reason": "FieldValueForbidden", "fieldPath": ".a"},
+            "spec.a: Forbidden: no",
+        ),
+    ],
+)
+def test_what_is_said(rest: dict[str, str], problem: str) -> None:
+    schema = ruled("self.a < self.b", properties=PAIR, **rest)
+    assert judged(schema, {"a": 3, "b": 2}) == [problem]
+
+
+def test_what_cannot_be_evaluated_does_not_hold() -> None:
+    [problem] = judged(ruled("self.b > 1", properties=PAIR), {"a": 1})
+    assert problem.startswith('spec: Invalid value: "object": rule evaluation error')
+
+
+def test_a_value_is_compared_with_what_was_there_before() -> None:
+    schema = {**INTEGER, RULES: [{"rule": "self >= oldSelf", "message": "never less"}]}
+    assert judged(schema, 1) == []
+    assert judged(schema, 2, 1) == []
+    assert judged(schema, 1, 2) == ["spec: Invalid value: 1: never less"]
+
+
+def test_items_are_known_by_their_keys() -> None:
+    item = {"type": "object", "properties": {"k": STRING, "v": INTEGER}}
+    item[RULES] = [{"rule": "self.v == oldSelf.v", "message": "fixed"}]
+    keyed = {
+        "type": "array",
+        "items": item,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["k"],
+    }
+    old = [{"k": "a", "v": 1}, {"k": "b", "v": 2}]
+    new = [{"k": "c", "v": 9}, {"k": "b", "v": 3}, {"k": "a", "v": 1}]
+    assert judged(keyed, new, old) == ['spec[1]: Invalid value: "object": fixed']
+    atomic = {"type": "array", "items": item}
+    assert judged(atomic, new, old) == []
+
+
+def test_the_number_of_questions_is_bounded() -> None:
+    many = {"type": "array", "items": {**INTEGER, RULES: [{"rule": "self > 0"}]}}
+    [problem] = judged(many, [1] * 20_000)
+    assert "too many validation rules" in problem
+
+
+def test_rules_that_cannot_be_read_and_those_that_are_not_offered() -> None:
+    errors = FieldErrors()
+    check_rules(ruled("self."), "s", errors)
+    [cause] = errors.causes
+    assert cause.field == f"s.{RULES}[0].rule"
+    assert 'Invalid value: "self.": compilation failed' in cause.message
+    for rule in ("quantity(self.a).isLessThan(quantity('1'))", "self.?a.orValue(1) == 1"):
+        assert not compiled(rule).known
+        assert judged(ruled(rule, properties=PAIR), {"a": 1}) == []
+
+
+async def test_a_kind_with_rules(tmp_path) -> None:
+    served = version("v1", storage=True)
+    root = served["schema"]["openAPIV3Schema"]
+    spec = {**root["properties"]["spec"], RULES: [{"rule": "self.size < 9", "message": "small"}]}
+    status = ruled("self.seen >= 0", properties={"seen": INTEGER})
+    properties = {**root["properties"], "spec": spec, "status": status}
+    served["schema"] = {"openAPIV3Schema": {**root, "properties": properties}}
+    async with with_custom_kinds(tmp_path) as (api, client):
+        await client.create(CUSTOM_RESOURCE_DEFINITIONS, definition(versions=[served]))
+        await established(api, client)
+        made = await client.create(WIDGETS, widget())
+        with pytest.raises(Invalid, match='spec: Invalid value: "object": small'):
+            await client.patch(WIDGETS, "w", {"spec": {"size": 9}}, namespace="default")
+        with pytest.raises(Invalid, match=r"status: .*failed rule: self.seen >= 0"):
+            await client.update(WIDGETS, {**made, "status": {"seen": -1}}, subresource="status")
