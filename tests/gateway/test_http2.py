@@ -165,3 +165,22 @@ def _masked(kind: int, data: bytes) -> bytes:
     mask = os.urandom(4)
     hidden = bytes(byte ^ mask[place % 4] for place, byte in enumerate(data))
     return bytes([kind, 0x80 | len(data)]) + mask + hidden
+
+
+async def test_a_late_pod_ends_its_own_request_of_the_connection_only(world: World) -> None:
+    await world.revision("echo-00001", timeoutSeconds=1)
+    pod = await world.pod("echo-00001", "echo-a")
+    await world.route("echo", {"echo-00001": 100})
+    await world.in_rotation("echo-00001", 1)
+    client = await connect(world)
+
+    late = client.ask("/hold")
+    streaming = client.ask("/stream?chunks=2&ms=1500")
+    later = client.ask("/hold?later")
+    await client.until(lambda: len(client.ended) == 3)
+
+    assert [client.status[stream] for stream in (late, streaming, later)] == ["504", "200", "504"]
+    assert json.loads(client.body[later])["code"] == 504
+    assert client.body[streaming] == b"data" * 2
+    client.writer.close()
+    pod.released.set()
