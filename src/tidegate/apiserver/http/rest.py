@@ -150,7 +150,7 @@ class ResourceHandler:
             namespace=call.namespace,
             subresource=target.subresource,
         )
-        await self._answer(call, self._api.with_owners(call.spec, stored))
+        await self._answer(call, stored)
 
     async def _list(self, call: Call) -> None:
         listing = await self._api.list(
@@ -255,6 +255,8 @@ class ResourceHandler:
         await call.exchange.reply(view.page(listing), content_type=view.content_type)
 
     async def _answer(self, call: Call, stored: Stored, *, code: int = 200) -> None:
+        # Clients compare what a write answers with what a read shows: kubectl's `(no change)`.
+        stored = self._api.with_owners(call.spec, stored)
         view = view_for(call.exchange, call.spec, self._api.clock)
         await call.exchange.reply(view.one(stored), code=code, content_type=view.content_type)
 
