@@ -199,6 +199,7 @@ async def test_commands_and_probes_run_inside(theatre: Stage) -> None:
         "readinessProbe": {
             "exec": {"command": ["sh", "-c", "test $(id -u) = 4711 && grep alpha /probe/a.conf"]},
             "periodSeconds": 1,
+            "timeoutSeconds": 10,
         }
     }
     container = {
