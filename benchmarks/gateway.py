@@ -31,14 +31,7 @@ from rich.table import Table
 
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.haproxy import binary
-from tidegate.gateway.model import (
-    USUAL_TIMEOUT_MS,
-    USUAL_TUNNEL_MS,
-    HostRoute,
-    PodServer,
-    Revision,
-    Split,
-)
+from tidegate.gateway.model import HostRoute, PodServer, Revision, Split
 from tidegate.gateway.routes import entries
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.kube.clock import SystemClock
@@ -237,11 +230,7 @@ def _read_records(wrk: str, case: Case, options: argparse.Namespace, path: Path)
 
 def _publish(plane: DataPlane, name: str, limit: int, pods: list[int]) -> None:
     revision = Revision(
-        Key("bench", name),
-        limit,
-        timeout_ms=USUAL_TIMEOUT_MS,
-        max_queued=10_000,
-        tunnel_ms=USUAL_TUNNEL_MS,
+        Key("bench", name), limit, start_ms=300_000, silence_ms=0, max_queued=10_000
     )
     plane.place(revision)
     servers = [PodServer(f"pod-{n}", "127.0.0.1", port, True) for n, port in enumerate(pods)]
