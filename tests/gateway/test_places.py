@@ -238,3 +238,39 @@ async def test_a_gateway_that_is_gone_for_good_leaves_its_places_to_the_others(
         for pod in pods:
             pod.released.set()
         assert all_well(await load(world, 10, 2))
+
+
+async def test_a_gateway_whose_lease_was_deleted_comes_back(world: World, tmp_path: Path) -> None:
+    pods = await world.service("sd", limit=1, pods=2)
+    async with second_gateway(world, tmp_path) as second:
+        await serves(second)
+        assert all_well(await load(second, 20, 4))
+        before = second.gateway._places._own[SD]
+        await world.client.delete(
+            LEASES, leases.lease_of_gateway("second"), namespace=leases.NAMESPACE
+        )
+
+        async def is_back() -> bool:
+            owned = [item.gateway._places._own.get(SD) for item in (world, second)]
+            is_written = all(own is not None and own.is_written for own in owned)
+            found = set(await places_of(world)) == {"gateway", "second"}
+            return is_written and owned[1] is not before and found
+
+        # Whoever deletes it says that the gateway is gone: until it knows, it is not exact.
+        await world.api.eventually(is_back)
+        both = await asyncio.gather(load(world, 50, 4), load(second, 50, 4))
+        assert all_well(both[0] + both[1])
+    assert most(pods) == 1
+
+
+async def test_a_ledger_that_was_deleted_is_written_again(world: World, tmp_path: Path) -> None:
+    pods = await world.service("sd", limit=2, pods=2)
+    async with second_gateway(world, tmp_path) as second:
+        await serves(second)
+        both = asyncio.gather(load(world, 150, 6), load(second, 150, 6))
+        await has_places(second, "second", 1)
+        name = leases.lease_of_revision(SD)
+        await world.client.delete(LEASES, name, namespace=NAMESPACE)
+        await has_places(second, "second", 1)
+        assert all(map(all_well, await both))
+    assert most(pods) == 2

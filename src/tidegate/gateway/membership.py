@@ -58,6 +58,7 @@ class Membership:
         self._renewed = ""
         self._promised: int | None = None
         self._valid_until = 0.0
+        self._has_kept = True
         self._wake = asyncio.Event()
         self._entered = asyncio.Event()
 
@@ -78,6 +79,14 @@ class Membership:
         """Whether that gateway renews its Lease."""
         lease = self._leases.get(leases.lease_of_gateway(name), leases.NAMESPACE)
         return lease is not None and self._renewals.is_alive(lease)
+
+    @property
+    def has_kept_lease(self) -> bool:
+        """Whether this gateway's Lease was there at the start, and has been ever since.
+
+        If not, others may have had every reason to believe that nothing is this gateway's.
+        """
+        return self._has_kept
 
     async def is_gone(self, name: str) -> bool:
         """Whether that gateway has no Lease, as of now."""
@@ -137,6 +146,7 @@ class Membership:
         is_first = not self._renewed
         was_there = await self._write(promised)
         self._valid_until = began + self._seconds
+        self._has_kept = self._has_kept and was_there
         if promised is None and self._promised is not None:
             await self._watchdog.let_go()
         self._promised = promised

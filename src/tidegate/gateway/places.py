@@ -144,6 +144,8 @@ class Places:
     def _start_anew(self) -> None:
         """Others may have taken what was ours."""
         self._own.clear()
+        if self._membership.others:
+            self._whole.clear()
         self._plane.is_stale = True
         for key in self._known:
             self._mark(key)
@@ -235,9 +237,8 @@ class Places:
         before = entries.pop(self._name, None)
         own = self._own.get(key)
         if own is None:
-            is_whole = key in self._whole
             claims = before.places if before is not None else self._claims(known)
-            own = _Own(Entry(), dict(claims) if is_whole or before is not None else {})
+            own = _Own(Entry(), dict(claims) if key in self._whole else {})
         else:
             claims = own.entry.places
         taken = _sum(entries)
@@ -255,11 +256,16 @@ class Places:
         self._whole.discard(key)
         await self._put(key, lease, own, own.entry)
         own.is_written = True
+        if before is not None:
+            # Only now is it certain that nobody has taken it for left behind.
+            own.granted = dict(own.entry.places)
         self._mark(key)
 
     def _claims(self, known: _Known) -> dict[str, int]:
         """Without an entry, every pod in which requests of ours may be is wholly ours."""
         key = known.revision.key
+        if key not in self._whole and not self._membership.has_kept_lease:
+            return {}
         slot = self._plane.slots.of(key) or ""
         pods = {*self._plane.servers.get(slot, {}), *self._plane.stages_of(slot), *self._busy(key)}
         if key in self._whole:
