@@ -234,7 +234,7 @@ async def test_a_gateway_that_is_gone_for_good_leaves_its_places_to_the_others(
         await world.api.eventually(is_gone)
         # What the pods had from it was cut before.
         for request in requests:
-            assert (await request.answer()).status == 504
+            assert (await request.answer()).status in (502, 504)
         for pod in pods:
             pod.released.set()
         assert all_well(await load(world, 10, 2))
