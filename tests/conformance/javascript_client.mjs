@@ -27,8 +27,8 @@ async function until(check) {
   return assert.fail("it did not happen");
 }
 
-async function pod() {
-  const spec = { containers: [{ name: "c", image: "counter", command: ["sh", "-c", "echo up; sleep 600"] }] };
+async function pod(fields = { command: ["sh", "-c", "echo up; sleep 600"] }) {
+  const spec = { containers: [{ name: "c", image: "counter", ...fields }] };
   await core.createNamespacedPod({ namespace, body: { metadata: { name: "p" }, spec } });
   await until(async () => {
     const found = await core.readNamespacedPod({ name: "p", namespace });
@@ -129,6 +129,44 @@ const scenarios = {
     output.end();
     assert.equal(await text(output), "hello\n");
     assert.equal(status.details.causes[0].message, "3");
+  },
+
+  async input() {
+    await pod();
+    const [output, input] = [new PassThrough(), new PassThrough()];
+    input.write("typed\n");
+    const status = await new Promise((resolve, reject) => {
+      new k8s.Exec(config)
+        .exec(namespace, "p", "c", ["head", "-1"], output, null, input, false, resolve)
+        .catch(reject);
+    });
+    output.end();
+    assert.equal(await text(output), "typed\n");
+    assert.equal(status.status, "Success");
+  },
+
+  async attach() {
+    const script = 'while read line; do echo "heard $line"; echo "wrong $line" >&2; done';
+    await pod({ command: ["sh", "-c", script], stdin: true });
+    const [output, errors, input] = [new PassThrough(), new PassThrough(), new PassThrough()];
+    const client = new k8s.Attach(config);
+    const socket = await client.attach(namespace, "p", "c", output, errors, input, false);
+    input.write("this\n");
+    const [chunk] = await output.take(1).toArray();
+    assert.equal(String(chunk), "heard this\n");
+    const [error] = await errors.take(1).toArray();
+    assert.equal(String(error), "wrong this\n");
+    socket.close();
+  },
+
+  async portforward() {
+    await pod({ ports: [{ containerPort: 8080 }], readinessProbe: { tcpSocket: { port: 8080 } } });
+    const [output, input] = [new PassThrough(), new PassThrough()];
+    const client = new k8s.PortForward(config);
+    await client.portForward(namespace, "p", [8080], output, null, input);
+    input.write("GET / HTTP/1.0\r\n\r\n");
+    const [chunk] = await output.take(1).toArray();
+    assert.match(String(chunk), /^HTTP\/1\.[01] 200 /);
   },
 };
 

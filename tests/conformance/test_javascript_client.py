@@ -39,7 +39,19 @@ def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "scenario", ["objects", "patches", "informer", "knative", "logs", "exec", "applies"]
+    "scenario",
+    [
+        "objects",
+        "patches",
+        "informer",
+        "knative",
+        "logs",
+        "exec",
+        "input",
+        "attach",
+        "portforward",
+        "applies",
+    ],
 )
 def test_scenario(javascript: Path, kubeconfig: Path, namespace: str, scenario: str) -> None:
     assert NODE is not None
