@@ -258,7 +258,8 @@ class ResourceHandler:
         # Clients compare what a write answers with what a read shows: kubectl's `(no change)`.
         stored = self._api.with_owners(call.spec, stored)
         view = view_for(call.exchange, call.spec, self._api.clock)
-        await call.exchange.reply(view.one(stored), code=code, content_type=view.content_type)
+        whole = self._api.with_owners(call.spec, stored)
+        await call.exchange.reply(view.one(whole), code=code, content_type=view.content_type)
 
 
 def decode_yaml_or_json(body: bytes, context: RequestContext) -> Any:
