@@ -454,7 +454,7 @@ class DataPlane:
             proxy, _, name = where.partition("/")
             here = self.servers.setdefault(proxy, {})
             if verb == "add":
-                here[name] = replace(_added(proxy, name, rest[0]), maxconn=_maxconn(rest))
+                here[name] = servers.added(proxy, name, rest)
                 if proxy in self._stages:
                     slot, _, pod = name.partition(":")
                     self._stage_of.setdefault(slot, {})[pod] = proxy
@@ -490,14 +490,3 @@ def _revision_entry(slot: str, revision: Revision) -> str:
     if revision.affinity is not None:
         fields += [revision.affinity.cookie, str(revision.affinity.max_age)]
     return "/".join(fields)
-
-
-def _maxconn(options: list[str]) -> int:
-    return int(options[options.index("maxconn") + 1]) if "maxconn" in options else 0
-
-
-def _added(proxy: str, name: str, target: str) -> ServerState:
-    if target.startswith("abns@"):
-        return ServerState(proxy, name, "", 0, is_maintenance=True)
-    address, _, port = target.rpartition(":")
-    return ServerState(proxy, name, address.strip("[]"), int(port), is_maintenance=True)

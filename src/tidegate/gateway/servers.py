@@ -123,6 +123,18 @@ def plan_limited(
     return plan
 
 
+def added(proxy: str, name: str, options: list[str]) -> ServerState:
+    """What `add server` with these options makes."""
+    target = options[0]
+    maxconn = int(options[options.index("maxconn") + 1]) if "maxconn" in options else 0
+    if target.startswith("abns@"):
+        return ServerState(proxy, name, "", 0, is_maintenance=True, maxconn=maxconn)
+    address, _, port = target.rpartition(":")
+    return ServerState(
+        proxy, name, address.strip("[]"), int(port), is_maintenance=True, maxconn=maxconn
+    )
+
+
 def _enter_stage(
     plan: Plan, slot: str, revision: Revision, server: PodServer, free_stages: list[str]
 ) -> str:
