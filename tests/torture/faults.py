@@ -88,7 +88,11 @@ class Faults:
         if not reports:
             return
         victim = self._chance.choice(sorted(reports))
-        descriptor = os.pidfd_open(_pid(victim))
+        try:
+            descriptor = os.pidfd_open(_pid(victim))
+        except ProcessLookupError:
+            # It has ended by itself since.
+            return
         try:
             # Looked at again: a number that a pod had may be another program's by now.
             if _holds(victim):

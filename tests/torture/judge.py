@@ -12,6 +12,8 @@ from tests.torture.clients import Beat, Sent
 
 # Of the revisions, as `timeoutSeconds`: longer than the usual work, shorter than the endless.
 TIMEOUT_SECONDS = 5
+# HAProxy counts time in whole milliseconds.
+_TICK_SECONDS = 0.002
 # HAProxy has had the chance to drop a request when it has come round this often since its client
 # left: to the client's connection, to that between its stages, and to the request.
 _ROUNDS = 3
@@ -244,7 +246,7 @@ def _unexplained(
     for request in sorted(sent, key=lambda request: request.ended):
         if request.left or request.status == 200:
             continue
-        if request.status == 504 and request.ended - request.sent >= TIMEOUT_SECONDS:
+        if _is_late(request):
             continue
         reached = by_number.get(request.number, [])
         what = f"{request.number}: {request.status or request.error} at {request.ended:.3f}"
@@ -264,6 +266,14 @@ def _unexplained(
                 yield f"{what}, more than a killed {killed[-1].process} may cost"
             continue
         yield f"{what}, asked at {request.sent:.3f}, seen as {reached}: no fault explains it"
+
+
+def _is_late(request: Sent) -> bool:
+    """Past the limit of its revision: 504, or, as HAProxy has it where a connection has served
+    before, the connection's end without an answer.
+    """
+    ended = request.status == 504 or (request.again and request.error == "IncompleteReadError")
+    return ended and request.ended - request.sent >= TIMEOUT_SECONDS - _TICK_SECONDS
 
 
 def _met_proxy(request: Sent, fault: Fault) -> bool:
