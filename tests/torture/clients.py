@@ -31,7 +31,6 @@ class Sent:
         body, pod: of the answer.
         left: the client went before the answer, on purpose, and `ended` is when the kernel knew.
         error: what ended a request whose client had stayed.
-        again: its connection had served a request before.
     """
 
     number: str
@@ -44,7 +43,6 @@ class Sent:
     pod: str = ""
     left: bool = False
     error: str = ""
-    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,6 @@ class Connection:
             if self._reader is not None and self._reader.at_eof():
                 # Closed while nothing was asked: no request is lost by that.
                 self.close(reset=False)
-            request.again = self._writer is not None
             if self._writer is None:
                 self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
             assert self._reader is not None

@@ -269,11 +269,9 @@ def _unexplained(
 
 
 def _is_late(request: Sent) -> bool:
-    """Past the limit of its revision: 504, or, as HAProxy has it where a connection has served
-    before, the connection's end without an answer.
-    """
-    ended = request.status == 504 or (request.again and request.error == "IncompleteReadError")
-    return ended and request.ended - request.sent >= TIMEOUT_SECONDS - _TICK_SECONDS
+    """Answered 504, past the limit of its revision."""
+    late = request.ended - request.sent >= TIMEOUT_SECONDS - _TICK_SECONDS
+    return request.status == 504 and late
 
 
 def _met_proxy(request: Sent, fault: Fault) -> bool:
