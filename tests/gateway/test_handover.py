@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -154,6 +155,50 @@ async def test_a_control_plane_that_dies_in_between_knows_both(world: World) -> 
     assert pod.seen == ["/hold"]
     pod.released.set()
     assert (await busy.answer()).status == 200
+    assert (await waiting.answer()).status == 200
+    assert pod.most == 1
+
+
+@pytest.mark.parametrize("agent_is_there", [True, False])
+async def test_a_pod_that_works_for_one_killed_after_it_handed_over_is_left_alone(
+    world: World, agent_is_there: bool
+) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    await world.send("sd", "/hold")
+    await world.working(pod)
+    old = await _upgrade(world)
+
+    if not agent_is_there:
+        await world.end_agent()
+    os.kill(old, signal.SIGKILL)
+    if not agent_is_there:
+        await world.start()
+    await world.api.eventually(lambda: world.gateway._plane.before is None)
+    waiting = await world.send("sd", "/waiting")
+    await world.demand("sd-00001", total=1)
+
+    assert pod.seen == ["/hold"]
+    pod.released.set()
+    assert (await waiting.answer()).status == 200
+    assert pod.most == 1
+
+
+async def test_a_pod_that_works_for_one_killed_before_the_handover_is_left_alone(
+    world: World,
+) -> None:
+    (pod,) = await world.service("sd", limit=1)
+    await world.send("sd", "/hold")
+    await world.working(pod)
+    killed = world.gateway._plane.process.pid
+    os.kill(killed, signal.SIGKILL)
+    await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
+
+    await _upgrade(world)
+    waiting = await world.send("sd", "/waiting")
+    await world.demand("sd-00001", total=1)
+
+    assert pod.seen == ["/hold"]
+    pod.released.set()
     assert (await waiting.answer()).status == 200
     assert pod.most == 1
 

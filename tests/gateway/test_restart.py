@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.world import NAMESPACE, World, running_gateway
+from tidegate.gateway.orphans import orphaned_ports
 from tidegate.kube.errors import UserError
 from tidegate.kube.objects import Key
 
@@ -87,12 +88,10 @@ async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(
     (pod,) = await world.service("sd", limit=1)
     orphan = await world.send("sd", "/hold?n=orphan")
     await world.working(pod)
-    killed = world.gateway._plane.process.pid
 
-    os.kill(killed, signal.SIGKILL)
+    await _replaced(world)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await orphan.answer()
-    await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
     requests = [await world.send("sd", "/work?ms=5") for _ in range(3)]
     await world.demand("sd-00001", total=3)
     assert len(pod.seen) == 1
@@ -102,6 +101,49 @@ async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(
     assert [answer.status for answer in answers] == [200] * 3
     assert len(pod.seen) == 4
     assert pod.most == 1
+
+
+async def test_an_agent_that_comes_back_spares_pods_at_work_for_a_killed_proxy(
+    world: World,
+) -> None:
+    """The HAProxy that it adopts is not the one that gave them their work."""
+    (pod,) = await world.service("sd", limit=1)
+    orphan = await world.send("sd", "/hold?n=orphan")
+    await world.working(pod)
+    await _replaced(world)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await orphan.answer()
+    adopted = world.gateway._plane.process.pid
+
+    await world.end_agent()
+    await world.start()
+    requests = [await world.send("sd", "/work?ms=5") for _ in range(3)]
+    await world.demand("sd-00001", total=3)
+
+    assert world.gateway._plane.process.pid == adopted
+    assert pod.seen == ["/hold?n=orphan"]
+    pod.released.set()
+    assert {(await request.answer()).status for request in requests} == {200}
+    assert pod.most == 1
+
+
+async def test_an_agent_that_comes_back_leaves_pods_where_the_last_one_let_them_in(
+    world: World,
+) -> None:
+    """Whatever their sockets show: HAProxy did not wait for the agent to use them."""
+    (pod,) = await world.service("sd", limit=1)
+    _, stray = await asyncio.open_connection("127.0.0.1", pod.port)
+    stray.write(b"GET /hold HTTP/1.1\r\n\r\n")
+    await world.working(pod)
+    stray.transport.abort()
+    await world.api.eventually(lambda: pod.port in orphaned_ports())
+
+    await world.end_agent()
+    await world.start()
+
+    await world.in_rotation("sd-00001", 1)
+    assert pod.port not in world.gateway._plane.orphans.ports
+    pod.released.set()
 
 
 async def test_stopping_the_proxy_leaves_no_process(tmp_path: Path) -> None:
@@ -123,6 +165,13 @@ async def test_a_busy_port_is_said(tmp_path: Path, world: World) -> None:
         first = first.exceptions[0]
     assert isinstance(first, UserError)
     assert str(world.port) in str(first)
+
+
+async def _replaced(world: World) -> None:
+    """Kill HAProxy, and wait until the agent has another."""
+    killed = world.gateway._plane.process.pid
+    os.kill(killed, signal.SIGKILL)
+    await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
 
 
 async def _is_served(world: World) -> bool:

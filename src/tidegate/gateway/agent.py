@@ -366,10 +366,9 @@ class Agent:
 
     async def _follow_predecessor(self) -> None:
         """Let the HAProxy before this one end when it has nothing left to do."""
-        while not await self._plane.end_predecessor():
+        while not self._plane.end_predecessor():
             await self._clock.sleep(_PREDECESSOR_PAUSE)
-            if self._plane.before is not None:
-                await self._plane.before.look()
+            await self._plane.look_at_predecessor()
 
     def _settle(self, key: Key) -> None:
         problem = self._routes.problem(key) or self._plane.certificates.problem(key)

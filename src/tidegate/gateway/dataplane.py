@@ -22,7 +22,7 @@ from tidegate.gateway.haproxy.process import Process
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
 from tidegate.gateway.haproxy.state import ServerState
 from tidegate.gateway.model import PodServer, Revision
-from tidegate.gateway.orphans import orphaned_ports
+from tidegate.gateway.orphans import Orphans
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.gateway.slots import Slots
 from tidegate.gateway.tls import Certificates
@@ -71,8 +71,7 @@ class DataPlane:
         self._closed: set[str] = set()
         self._kept: tuple[float, int] | None = None
         self.is_stale = False
-        # Ports whose pods may still work for a HAProxy that has died.
-        self.orphaned: frozenset[int] = frozenset()
+        self.orphans = Orphans()
         self.before: Predecessor | None = None
 
     async def open(self) -> None:
@@ -92,6 +91,7 @@ class DataPlane:
                 await before.process.stop()
         if await self.process.adopt(self.admin):
             await self.read_back()
+            await self.orphans.find(servers.in_use(self.servers, self._stage_of))
         else:
             await self.restart()
         await self._find_predecessor()
@@ -103,6 +103,7 @@ class DataPlane:
             before.process.pid,
         )
         await before.read_back()
+        await self.orphans.find(servers.in_use(before.servers, before._stage_of))
         self._routes = dict(before.route_entries)
         self._write_map(self.paths.routes_map.name, self._routes)
         await asyncio.to_thread(self.certificates.prepare)
@@ -113,7 +114,7 @@ class DataPlane:
             self._reset({})
             self.before = Predecessor(before)
             await self.before.hand_over()
-            await self.before.look()
+            await self.look_at_predecessor()
         except (AdminError, UserError, InternalFault) as error:
             logger.warning("gateway: no handover (%s): HAProxy is replaced", error)
             self.before = None
@@ -138,14 +139,21 @@ class DataPlane:
         if await before.process.adopt(before.admin):
             await before.read_back()
             self.before = Predecessor(before)
-            await self.before.look()
+            await self.look_at_predecessor()
 
-    async def end_predecessor(self) -> bool:
+    async def look_at_predecessor(self) -> None:
+        """Look which pods still work for the HAProxy before, if there is one."""
+        before = self.before
+        if before is None:
+            return
+        if before.has_ended and not before.is_idle:
+            # It was killed: what pods do for it only the kernel knows.
+            await self.orphans.find()
+        await before.look()
+
+    def end_predecessor(self) -> bool:
         """Let the HAProxy before go when it has nothing left; whether it is gone."""
         if self.before is not None and self.before.is_idle:
-            if self.before.has_ended:
-                # It was killed: what pods do for it only the kernel knows.
-                self.orphaned |= await asyncio.to_thread(orphaned_ports)
             self.before.end()
             self.before = None
         return self.before is None
@@ -172,19 +180,8 @@ class DataPlane:
         self._write_map(self.paths.revisions_map.name, self._revisions)
         await asyncio.to_thread(self.certificates.prepare)
         await self.process.start()
-        self.orphaned = await asyncio.to_thread(orphaned_ports)
+        await self.orphans.find()
         self._reset({})
-
-    async def look_for_orphans(self, excused: frozenset[int]) -> None:
-        """Look which pods still work for the HAProxy before.
-
-        Args:
-            excused: ports that do not matter any more.
-        """
-        known = self.orphaned
-        self.orphaned = known & await asyncio.to_thread(orphaned_ports) - excused
-        if self.before is not None:
-            await self.before.look()
 
     async def read_back(self) -> None:
         """Read the mirror from the running HAProxy.
@@ -435,10 +432,9 @@ class DataPlane:
     async def pod_in_flight(self, revision: Key, pod: str) -> int:
         """Requests in a pod, whatever became of their clients."""
         slot = self.slots.of(revision)
-        if self.before is not None:
-            await self.before.look()
-            if pod in self.before.busy(revision):
-                return 1
+        await self.look_at_predecessor()
+        if self.before is not None and pod in self.before.busy(revision):
+            return 1
         if slot is None:
             return 0
         number = await self.in_flight(slot, pod)

@@ -7,6 +7,7 @@ CLOSE_WAIT until the pod has answered or closed. Only pods on this machine can b
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,38 @@ _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 # Columns and states as in the kernel's Documentation/networking/proc_net_tcp.rst.
 _LOCAL, _STATE = 1, 3
 _CLOSE_WAIT = "08"
+
+
+class Orphans:
+    """Pods that work for a HAProxy that has ended, by their ports: none gets a request from ours.
+
+    Attributes:
+        ports: as last looked at.
+    """
+
+    def __init__(self) -> None:
+        self.ports: frozenset[int] = frozenset()
+
+    async def find(self, in_use: frozenset[int] = frozenset()) -> None:
+        """Look for pods that are not known yet.
+
+        Args:
+            in_use: ports of pods that the running HAProxy gives requests to. Somebody has looked
+                before it began to, and what their sockets show now is no orphan's work.
+        """
+        found = await asyncio.to_thread(orphaned_ports)
+        self.ports |= found - in_use
+
+    async def look_again(self, excused: frozenset[int]) -> None:
+        """Look which of the known ones have ended their work.
+
+        Args:
+            excused: ports that do not matter any more.
+        """
+        known = self.ports
+        found = await asyncio.to_thread(orphaned_ports)
+        # What has been found meanwhile stays.
+        self.ports -= (known - found) | excused
 
 
 def orphaned_ports() -> frozenset[int]:

@@ -123,6 +123,21 @@ def plan_limited(
     return plan
 
 
+def in_use(servers: Servers, stages: Mapping[str, Mapping[str, str]]) -> frozenset[int]:
+    """Ports of the pods of limited revisions to which HAProxy gives requests.
+
+    Args:
+        servers: all servers of HAProxy by proxy.
+        stages: pod to stage, by slot.
+    """
+    return frozenset(
+        servers[stage][stage_server(slot, pod)].port
+        for slot, stage_of in stages.items()
+        for pod, stage in stage_of.items()
+        if pod in servers.get(slot, {}) and not servers[slot][pod].is_maintenance
+    )
+
+
 def added(proxy: str, name: str, options: list[str]) -> ServerState:
     """What `add server` with these options makes."""
     target = options[0]
