@@ -229,9 +229,7 @@ def _read_records(wrk: str, case: Case, options: argparse.Namespace, path: Path)
 
 
 def _publish(plane: DataPlane, name: str, limit: int, pods: list[int]) -> None:
-    revision = Revision(
-        Key("bench", name), limit, start_ms=300_000, silence_ms=0, max_queued=10_000
-    )
+    revision = Revision(Key("bench", name), limit, start_ms=300_000, idle_ms=0, max_queued=10_000)
     plane.place(revision)
     servers = [PodServer(f"pod-{n}", "127.0.0.1", port, True) for n, port in enumerate(pods)]
     plane.set_servers(revision, {server.pod: server for server in servers})

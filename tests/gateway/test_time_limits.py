@@ -1,7 +1,7 @@
 """Time limits with Knative's meanings, through a real HAProxy.
 
 `timeoutSeconds` and `responseStartTimeoutSeconds` end with the first byte of the answer, and the
-shorter decides; only `idleTimeoutSeconds` limits silences inside an answer.
+shorter decides; `idleTimeoutSeconds` limits silences inside an answer, without it five minutes do.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import asyncio
 import time
 from typing import Any
 
+import httpx
 import pytest
 import websockets
 
 from tests.gateway.pods import CountingPod
 from tests.gateway.world import World
+from tidegate.gateway.reading import revision_of
 
 _EVENTS = "text/event-stream"
 
@@ -52,6 +54,48 @@ async def test_a_pod_that_does_not_begin_to_answer_gives_504(
     # One second of patience, not sixty; the rest is a busy machine's.
     assert 1 <= time.monotonic() - begun < 30
     pod.released.set()
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+@pytest.mark.parametrize(
+    "limits", [{"timeoutSeconds": 1}, {"timeoutSeconds": 60, "idleTimeoutSeconds": 1}]
+)
+async def test_a_request_that_is_not_the_first_of_its_connection_gets_504_too(
+    world: World, limit: int, limits: dict[str, int]
+) -> None:
+    """A connection that were closed without an answer would make clients send it once more."""
+    pod = await _serve(world, limit=limit, **limits)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{world.port}") as client:
+        client.headers["Host"] = "sd.default.localhost"
+        assert (await client.get("/headers")).status_code == 200
+
+        late = await client.get("/hold")
+
+    assert late.status_code == 504
+    assert late.json()["code"] == 504
+    assert pod.seen == ["/headers", "/hold"]
+    pod.released.set()
+
+
+@pytest.mark.parametrize(
+    ("spec", "silence", "watched"),
+    [
+        ({}, 300_000, False),
+        ({"timeoutSeconds": 600}, 600_000, False),
+        ({"timeoutSeconds": 60}, 300_000, True),
+        ({"timeoutSeconds": 600, "responseStartTimeoutSeconds": 300}, 300_000, False),
+        ({"timeoutSeconds": 60, "idleTimeoutSeconds": 20}, 20_000, False),
+        ({"timeoutSeconds": 60, "idleTimeoutSeconds": 90}, 90_000, True),
+    ],
+)
+def test_haproxy_keeps_what_its_one_limit_can_say(
+    spec: dict[str, int], silence: int, watched: bool
+) -> None:
+    obj = {"metadata": {"namespace": "default", "name": "sd-00001"}, "spec": spec}
+    revision = revision_of(obj, affinity=None, max_queued=10)
+
+    assert (revision.silence_ms, revision.is_watched) == (silence, watched)
+    assert revision.is_plain == (not watched and silence == 300_000)
 
 
 @pytest.mark.parametrize("limit", [0, 1])

@@ -235,7 +235,7 @@ class DataPlane:
         return self._revisions
 
     def start_limit(self, slot: str) -> float:
-        """Seconds that pods have for the first byte, 0 where HAProxy's own limit is shorter."""
+        """Seconds that pods have for the first byte, 0 where HAProxy's own limit does."""
         return self._start_limits.get(slot, 0.0)
 
     def set_routes(self, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
@@ -253,8 +253,7 @@ class DataPlane:
             PoolExhaustedError: there is none left.
         """
         slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
-        is_shorter = 0 < revision.silence_ms <= revision.start_ms
-        self._start_limits[slot] = 0.0 if is_shorter else revision.start_ms / 1000
+        self._start_limits[slot] = revision.start_ms / 1000 if revision.is_watched else 0.0
         text = _revision_entry(slot, revision)
         if self._revisions.get(slot) != text:
             verb = "set" if slot in self._revisions else "add"
@@ -482,7 +481,8 @@ def _revision_entry(slot: str, revision: Revision) -> str:
     if revision.is_plain:
         # The slash at the end tells HAProxy that there is no more to do.
         return "/".join([*fields, ""])
-    fields.append(str(revision.silence_ms))
+    fields += [str(revision.silence_ms), str(revision.idle_ms)]
+    fields.append("watched" if revision.is_watched else "unwatched")
     if revision.affinity is not None:
         fields += [revision.affinity.cookie, str(revision.affinity.max_age)]
     return "/".join(fields)

@@ -15,6 +15,11 @@ class Affinity:
     max_age: int
 
 
+# As long as a revision without any settings may take: so nothing that Knative would let through
+# in it is ended.
+USUAL_SILENCE_MS = 300_000
+
+
 @dataclass(frozen=True)
 class Revision:
     """One Revision as far as requests are concerned.
@@ -23,7 +28,7 @@ class Revision:
         key: namespace and name.
         limit: containerConcurrency, 0 for none.
         start_ms: a pod that has not begun to answer for longer loses the request.
-        silence_ms: answers and WebSockets in which nothing is said for longer end, 0 for never.
+        idle_ms: answers and WebSockets in which nothing is said for longer end, 0 if not asked for.
         max_queued: requests that may wait.
         speaks_h2: pods take HTTP/2 with prior knowledge.
         affinity: how sessions stick, None if they do not.
@@ -32,7 +37,7 @@ class Revision:
     key: Key
     limit: int
     start_ms: int
-    silence_ms: int
+    idle_ms: int
     max_queued: int
     speaks_h2: bool = False
     affinity: Affinity | None = None
@@ -42,9 +47,24 @@ class Revision:
         return self.limit > 0
 
     @property
+    def silence_ms(self) -> int:
+        """The longest silence inside an answer; HAProxy ends it, and what has no answer, too."""
+        return self.idle_ms or max(self.start_ms, USUAL_SILENCE_MS)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a first byte may be late sooner than HAProxy would end a silence."""
+        return self.start_ms < self.silence_ms
+
+    @property
     def is_plain(self) -> bool:
-        """Whether it has no limit on silences, and sessions do not stick."""
-        return not self.silence_ms and self.affinity is None
+        """Whether HAProxy's usual limit is all there is to do, and sessions do not stick."""
+        return (
+            not self.is_watched
+            and not self.idle_ms
+            and self.silence_ms == USUAL_SILENCE_MS
+            and self.affinity is None
+        )
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def revision_of(obj: Object, *, affinity: Affinity | None, max_queued: int) -> R
         key=key_of(obj),
         limit=int(spec.get("containerConcurrency") or 0),
         start_ms=_start_ms(spec),
-        silence_ms=int(spec.get("idleTimeoutSeconds") or 0) * 1000,
+        idle_ms=int(spec.get("idleTimeoutSeconds") or 0) * 1000,
         max_queued=_whole(annotations_of(obj).get(MAX_QUEUED), max_queued),
         speaks_h2=any(port.get("name") in _H2_PORTS for port in _ports(spec)),
         affinity=affinity,

@@ -18,6 +18,7 @@ from pathlib import Path
 import jinja2
 
 from tidegate.gateway.haproxy.paths import Paths
+from tidegate.gateway.model import USUAL_SILENCE_MS
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.kube.errors import UserError
 
@@ -142,6 +143,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         "max_queued": settings.max_queued,
         "hold_seconds": settings.hold_seconds,
         "stage_queue_ms": _STAGE_QUEUE_MS,
+        "usual_silence_ms": USUAL_SILENCE_MS,
         **{name: getattr(paths, name) for name in _PATHS},
     }
     compiled = environment.from_string(template)
