@@ -23,7 +23,7 @@ def test_clients_fit_the_open_files() -> None:
     limits = config.limits(settings, open_files=20_000)
     listeners = settings.limited_slots + settings.unlimited_slots + settings.stages
     assert 2 * limits.connections + listeners < 20_000
-    assert limits.clients * 3 == limits.connections
+    assert limits.clients * 4 == limits.connections
     with pytest.raises(UserError, match=r"limit of open files is 1024.*raise it"):
         config.limits(settings, open_files=1024)
 

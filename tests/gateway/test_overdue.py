@@ -45,8 +45,6 @@ def test_only_what_is_on_its_way_to_a_pod_is_read() -> None:
     assert streams["0x3241"] == Stream(
         "0x3241", "127.0.0.1:46460", "l0001", "li-a", retries=2, is_with_pod=True, age=62
     )
-    assert streams["0x3241"].key == "127.0.0.1:46460"
-    assert streams["0x3244"].key == "u0001/un-a"
 
 
 @pytest.mark.parametrize(

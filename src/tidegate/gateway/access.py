@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _CHUNK = 1 << 18
 _LONGEST_LINE = 1 << 16
 _FIELDS = 8
-_NO_POD = frozenset(("<NOSRV>", "park", "-"))
+_NO_POD = frozenset(("<NOSRV>", "again", "park", "-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def parse(line: bytes) -> AccessRecord | None:
 
 
 def _record(fields: list[str]) -> AccessRecord | None:
-    # The revision's entry in HAProxy's map begins with slot, namespace and name.
+    # The revision's entry in HAProxy's map begins with backend, namespace and name.
     entry = fields[0].split("/", 3)
     try:
         pod, queued_ms, cold, since = _destination(fields)

@@ -473,7 +473,7 @@ class DataPlane:
 
 def _revision_entry(slot: str, revision: Revision) -> str:
     fields = [
-        slot,
+        "again" if revision.is_watched else slot,
         revision.key.namespace,
         revision.key.name,
         str(revision.max_queued),
@@ -481,8 +481,7 @@ def _revision_entry(slot: str, revision: Revision) -> str:
     if revision.is_plain:
         # The slash at the end tells HAProxy that there is no more to do.
         return "/".join([*fields, ""])
-    fields += [str(revision.silence_ms), str(revision.idle_ms)]
-    fields.append("watched" if revision.is_watched else "unwatched")
+    fields += [str(revision.silence_ms), str(revision.idle_ms), slot]
     if revision.affinity is not None:
         fields += [revision.affinity.cookie, str(revision.affinity.max_age)]
     return "/".join(fields)

@@ -69,7 +69,7 @@ class _Keeper:
         commands: list[str] = []
         for stream in candidates:
             if self.watch.judge(stream, found.get(stream.id), asked):
-                commands += [f"expect overdue {stream.key}", f"shutdown session {stream.id}"]
+                commands += [f"expect overdue {stream.proxy}", f"shutdown session {stream.id}"]
         if commands:
             await self._admin.read(*commands)
 

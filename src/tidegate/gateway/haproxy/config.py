@@ -25,8 +25,9 @@ from tidegate.kube.errors import UserError
 _FEWEST_CLIENTS = 64
 _MOST_CLIENTS = 50_000
 _SPARE_FILES = 200
-# A held request of a limited revision passes three frontends: clients', the park's, the pods'.
-_STAGES = 3
+# A request passes four frontends at most: clients', the one for what is watched, the park's, the
+# pods'.
+_STAGES = 4
 # How long a request stays bound to a pod that is busy for somebody who has left.
 _STAGE_QUEUE_MS = 25
 

@@ -186,7 +186,7 @@ local function messenger()
 end
 
 core.register_action("park", { "http-req" }, park)
-core.register_action("notify", { "http-req" }, function(txn) notify(txn:get_var("txn.rev"):match("^[^/]+")) end)
+core.register_action("notify", { "http-req" }, function(txn) notify(txn.f:be_name()) end)
 core.register_task(janitor)
 core.register_task(messenger)
 core.event_sub({ "SERVER_UP" }, function(_, server) wake(server.proxy_name) end)

@@ -18,7 +18,7 @@ _MESSAGES = re.compile(r" req\.st=(\w+) rsp\.st=(\w+) ")
 _PART = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ESTABLISHED = 8
-_FRONTENDS = frozenset(("http", "door", "park"))
+_FRONTENDS = frozenset(("http", "door", "again", "park"))
 _NO_POD = frozenset(("park", "next", "<none>"))
 
 
@@ -28,7 +28,7 @@ class Stream:
 
     Attributes:
         id: HAProxy's; once the stream has ended another may get it.
-        source: address and port of the client, `unix:...` for one that comes from the park.
+        source: address and port of the client, `unix:...` for one that comes from another frontend.
         proxy, server: where it goes.
         retries: how often it has been sent back to the queue.
         is_with_pod: the server is a pod's, and has the request.
@@ -42,13 +42,6 @@ class Stream:
     retries: int
     is_with_pod: bool
     age: int
-
-    @property
-    def key(self) -> str:
-        """What `expect overdue` knows it by."""
-        if self.source.startswith("unix:"):
-            return f"{self.proxy}/{self.server}"
-        return self.source
 
 
 def parse_streams(text: str) -> Iterator[Stream]:
