@@ -53,6 +53,25 @@ async def test_all_who_leave_while_they_are_held_are_noticed(
     assert sorted(pod.seen) == sorted(f"/work?n=stays-{n}" for n in range(20))
 
 
+async def test_who_leaves_on_the_way_into_the_park_is_noticed(world: World) -> None:
+    """While HAProxy still connects to the park; some of many clients meet that moment."""
+    pod = await _served_from_zero(world, limit=4)
+
+    async def come_and_go(number: int) -> None:
+        request = await world.send("sd", f"/work?n=gone-{number}")
+        await asyncio.sleep(number * 0.0001)
+        request.leave(reset=False)
+
+    for _ in range(10):
+        await asyncio.gather(*(come_and_go(number) for number in range(40)))
+    stays = await world.send("sd", "/work?n=stays")
+    await world.demand("sd-00001", held=1)
+    await world.endpoint("sd-00001", pod)
+
+    assert (await stays.answer()).status == 200
+    assert pod.seen == ["/work?n=stays"]
+
+
 @pytest.mark.parametrize("reset", [False, True])
 async def test_who_leaves_between_the_park_and_a_pod_is_noticed(world: World, reset: bool) -> None:
     """Let go by the park, and queued for the one pod, which is busy with the first of them."""
