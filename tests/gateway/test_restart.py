@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.pods import CountingPod
 from tests.gateway.world import NAMESPACE, World, running_gateway
 from tidegate.gateway.orphans import orphaned_ports
 from tidegate.kube.errors import UserError
@@ -82,16 +83,21 @@ async def test_requests_are_counted_on_when_the_proxy_was_killed(world: World) -
     await world.demand("sd-00001", requests=5)
 
 
-async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(
-    world: World,
-) -> None:
+async def _at_work_for_a_killed_proxy(world: World) -> CountingPod:
+    """The one pod of a service that may have one request at once."""
     (pod,) = await world.service("sd", limit=1)
     orphan = await world.send("sd", "/hold?n=orphan")
     await world.working(pod)
-
     await _replaced(world)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await orphan.answer()
+    return pod
+
+
+async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(
+    world: World,
+) -> None:
+    pod = await _at_work_for_a_killed_proxy(world)
     requests = [await world.send("sd", "/work?ms=5") for _ in range(3)]
     await world.demand("sd-00001", total=3)
     assert len(pod.seen) == 1
@@ -107,12 +113,7 @@ async def test_an_agent_that_comes_back_spares_pods_at_work_for_a_killed_proxy(
     world: World,
 ) -> None:
     """The HAProxy that it adopts is not the one that gave them their work."""
-    (pod,) = await world.service("sd", limit=1)
-    orphan = await world.send("sd", "/hold?n=orphan")
-    await world.working(pod)
-    await _replaced(world)
-    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-        await orphan.answer()
+    pod = await _at_work_for_a_killed_proxy(world)
     adopted = world.gateway._plane.process.pid
 
     await world.end_agent()

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterable
 
 from tidegate.kube.controller import Context, Controller
-from tidegate.kube.errors import NotFound
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -24,10 +23,10 @@ from tidegate.kube.objects import (
     name_of,
     namespace_of,
     owner_reference,
-    thaw,
     uid_of,
 )
 from tidegate.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
+from tidegate.workloads import keeping
 from tidegate.workloads.endpoints import (
     MANAGED_BY_LABEL,
     SERVICE_NAME_LABEL,
@@ -72,7 +71,11 @@ class EndpointMirrorController:
         }
         await asyncio.gather(
             *(self._put(item, known.get(name)) for name, item in wanted.items()),
-            *(self._remove(item) for name, item in known.items() if name not in wanted),
+            *(
+                keeping.remove(self._client, ENDPOINT_SLICES, item)
+                for name, item in known.items()
+                if name not in wanted
+            ),
         )
         return None
 
@@ -80,17 +83,7 @@ class EndpointMirrorController:
         if known is None:
             await self._client.create(ENDPOINT_SLICES, wanted)
         elif wanted["endpoints"] != known.get("endpoints") or labels_of(wanted) != labels_of(known):
-            replacement = thaw(wanted)
-            replacement["metadata"]["resourceVersion"] = known["metadata"]["resourceVersion"]
-            await self._client.update(ENDPOINT_SLICES, replacement)
-
-    async def _remove(self, item: Object) -> None:
-        try:
-            await self._client.delete(
-                ENDPOINT_SLICES, name_of(item), namespace=namespace_of(item), uid=uid_of(item)
-            )
-        except NotFound:
-            return
+            await keeping.replace(self._client, ENDPOINT_SLICES, wanted, known)
 
 
 def is_mirrored(endpoints: Object, service: Object) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 
 from tidegate.kube.controller import Context, Controller
-from tidegate.kube.errors import NotFound
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -17,10 +16,9 @@ from tidegate.kube.objects import (
     labels_of,
     name_of,
     namespace_of,
-    thaw,
-    uid_of,
 )
 from tidegate.kube.resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, Resource
+from tidegate.workloads import keeping
 from tidegate.workloads.endpoints import (
     MANAGED_BY_LABEL,
     MANAGER,
@@ -79,7 +77,11 @@ class EndpointsController:
         }
         await asyncio.gather(
             *(self._put(ENDPOINT_SLICES, item, known.get(name)) for name, item in wanted.items()),
-            *(self._remove(item) for name, item in known.items() if name not in wanted),
+            *(
+                keeping.remove(self._client, ENDPOINT_SLICES, item)
+                for name, item in known.items()
+                if name not in wanted
+            ),
             self._put(
                 ENDPOINTS, endpoints(service, pods), self._endpoints.get(key.name, key.namespace)
             ),
@@ -92,17 +94,7 @@ class EndpointsController:
             return
         if _matches(wanted, known):
             return
-        replacement = thaw(wanted)
-        replacement["metadata"]["resourceVersion"] = known["metadata"]["resourceVersion"]
-        await self._client.update(resource, replacement)
-
-    async def _remove(self, item: Object) -> None:
-        try:
-            await self._client.delete(
-                ENDPOINT_SLICES, name_of(item), namespace=namespace_of(item), uid=uid_of(item)
-            )
-        except NotFound:
-            return
+        await keeping.replace(self._client, resource, wanted, known)
 
 
 def _matches(wanted: Object, known: Object) -> bool:
