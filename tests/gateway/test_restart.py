@@ -83,9 +83,12 @@ async def test_requests_are_counted_on_when_the_proxy_was_killed(world: World) -
     await world.demand("sd-00001", requests=5)
 
 
-async def _at_work_for_a_killed_proxy(world: World) -> CountingPod:
+async def _at_work_for_a_killed_proxy(world: World, **limits: int) -> CountingPod:
     """The one pod of a service that may have one request at once."""
-    (pod,) = await world.service("sd", limit=1)
+    await world.revision("sd-00001", limit=1, **limits)
+    await world.route("sd", {"sd-00001": 100})
+    pod = await world.pod("sd-00001", "sd-a")
+    await world.in_rotation("sd-00001", 1)
     orphan = await world.send("sd", "/hold?n=orphan")
     await world.working(pod)
     await _replaced(world)
@@ -107,6 +110,20 @@ async def test_a_pod_at_work_for_a_killed_proxy_gets_nothing_until_it_is_done(
     assert [answer.status for answer in answers] == [200] * 3
     assert len(pod.seen) == 4
     assert pod.most == 1
+
+
+async def test_a_pod_is_spared_though_what_it_works_on_is_over_time(world: World) -> None:
+    """The time limit ends requests, not the work of pods."""
+    pod = await _at_work_for_a_killed_proxy(world, timeoutSeconds=1)
+    following = await world.send("sd", "/headers")
+    await world.demand("sd-00001", total=1)
+
+    await asyncio.sleep(2)
+    await world.demand("sd-00001", total=1)
+
+    assert len(pod.seen) == 1
+    pod.released.set()
+    assert (await following.answer()).status == 200
 
 
 async def test_an_agent_that_comes_back_spares_pods_at_work_for_a_killed_proxy(

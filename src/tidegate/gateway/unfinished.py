@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 _PAUSE = 0.02
 _LONGEST_PAUSE = 0.2
+# The longest that Knative lets a request take: who leaks connections is not spared for ever.
+_LONGEST_WORK_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Unfinished:
             self._waiting.pop(key, None)
             return servers
         known = self._waiting.get(key)
-        until = self._clock.monotonic() + revision.start_ms / 1000
+        # Nobody ends the work of a pod whose request is over time: it may go on for longer.
+        until = self._clock.monotonic() + max(revision.start_ms / 1000, _LONGEST_WORK_SECONDS)
         if known is None:
             logger.info("gateway: %s finish what the last HAProxy gave them", ", ".join(busy))
         else:
