@@ -122,7 +122,7 @@ class Api:
         if MARK not in stored.raw:
             return stored
         shown = self._admission.with_owners(spec, stored.object)
-        return Stored(shown, orjson.dumps(shown), stored.version)
+        return Stored(shown, orjson.dumps(shown), stored.version, keep=False)
 
     async def list(
         self,

@@ -137,10 +137,8 @@ class ResourceHandler:
 
     async def _get(self, call: Call) -> None:
         target = call.target
-        asked, current = (
-            parse_version(call.exchange.query.get("resourceVersion", "")),
-            (self._api.store.version),
-        )
+        asked = parse_version(call.exchange.query.get("resourceVersion", ""))
+        current = self._api.store.version
         if asked > current:
             raise version_too_large(asked, current)
         stored = await self._api.get(
@@ -256,9 +254,8 @@ class ResourceHandler:
 
     async def _answer(self, call: Call, stored: Stored, *, code: int = 200) -> None:
         # Clients compare what a write answers with what a read shows: kubectl's `(no change)`.
-        stored = self._api.with_owners(call.spec, stored)
-        view = view_for(call.exchange, call.spec, self._api.clock)
         whole = self._api.with_owners(call.spec, stored)
+        view = view_for(call.exchange, call.spec, self._api.clock)
         await call.exchange.reply(view.one(whole), code=code, content_type=view.content_type)
 
 

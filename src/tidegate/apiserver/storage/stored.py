@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -37,17 +37,20 @@ class Stored:
         version: its resourceVersion as a number; 0 for an object that is not stored (dry run).
         labels: its labels; not to be changed.
         sort_key: namespace and name.
+
+    Args:
+        keep: whether its parsed form is kept among the recent ones; not for what is only sent.
     """
 
     __slots__ = ("_parsed", "labels", "raw", "sort_key", "version")
 
-    def __init__(self, obj: Object, raw: bytes, version: int) -> None:
+    def __init__(self, obj: Object, raw: bytes, version: int, *, keep: bool = True) -> None:
         self.raw = raw
         self.version = version
         metadata: Object = obj.get("metadata") or {}
         self.labels: Mapping[str, str] = labels_of(obj) if metadata.get("labels") else _NO_LABELS
         self.sort_key: tuple[str, str] = metadata.get("namespace", ""), metadata.get("name", "")
-        self._parsed = _share(obj)
+        self._parsed: Callable[[], _Shared | None] = _share(obj) if keep else _nothing
 
     @property
     def object(self) -> Object:
@@ -89,6 +92,10 @@ class Event:
 
 
 _NO_LABELS: Mapping[str, str] = {}
+
+
+def _nothing() -> None:
+    """Stands for a parsed form that has not been kept."""
 
 
 def _share(obj: Object) -> weakref.ref[_Shared]:
