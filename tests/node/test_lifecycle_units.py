@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.objects import Object, condition_of
+from tidegate.kube.waiting import within
 from tidegate.node.images.manifest import ImagePort
+from tidegate.node.lifecycle.backoff import BackOff
 from tidegate.node.lifecycle.directory import PodDirectory, PodRecord
 from tidegate.node.lifecycle.environment import declared_ports, expand, port_variables
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
 from tidegate.node.lifecycle.status import pod_status, qos_class, unschedulable_status
-from tidegate.node.lifecycle.waiting import BackOff, within
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tidegate.gateway.servers import stage_server
 from tidegate.gateway.sessions import Sessions
 from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Key
+from tidegate.kube.waiting import within
 
 logger = logging.getLogger(__name__)
 
@@ -128,14 +129,7 @@ class Sampler:
             await self._noticed.wait()
             return
         due = min(watched.due for watched in self._watched.values())
-        pause = asyncio.ensure_future(self._clock.sleep(max(due - self._clock.monotonic(), 0.0)))
-        noticed = asyncio.ensure_future(self._noticed.wait())
-        try:
-            await asyncio.wait({pause, noticed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pause.cancel()
-            noticed.cancel()
-            await asyncio.gather(pause, noticed, return_exceptions=True)
+        await within(due - self._clock.monotonic(), self._noticed.wait(), clock=self._clock)
 
     async def _measure(self, slots: list[str]) -> None:
         slots = [slot for slot in slots if slot in self._watched]

@@ -21,6 +21,7 @@ from tidegate.kube.controller import Context
 from tidegate.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from tidegate.kube.objects import Object, resource_version_of
 from tidegate.kube.resources import LEASES
+from tidegate.kube.waiting import within
 
 logger = logging.getLogger(__name__)
 
@@ -126,14 +127,7 @@ class Membership:
 
     async def _wait(self, seconds: float) -> None:
         """Until it is time to renew, or gateways have come or gone."""
-        pause = asyncio.ensure_future(self._clock.sleep(seconds))
-        woken = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({pause, woken}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            pause.cancel()
-            woken.cancel()
-            await asyncio.gather(pause, woken, return_exceptions=True)
+        await within(seconds, self._wake.wait(), clock=self._clock)
         self._wake.clear()
 
     async def _renew(self) -> None:

@@ -59,12 +59,7 @@ class Revision:
     @property
     def is_plain(self) -> bool:
         """Whether HAProxy's usual limit is all there is to do, and sessions do not stick."""
-        return (
-            not self.is_watched
-            and not self.idle_ms
-            and self.silence_ms == USUAL_SILENCE_MS
-            and self.affinity is None
-        )
+        return (self.start_ms, self.idle_ms, self.affinity) == (USUAL_SILENCE_MS, 0, None)
 
 
 @dataclass(frozen=True)

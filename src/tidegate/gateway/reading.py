@@ -142,9 +142,9 @@ def _slice_port(piece: Object, name: str | None) -> int | None:
 
 def _start_ms(spec: Object) -> int:
     """How long a pod may take to begin its answer: either limit on that."""
-    seconds = [int(spec.get("timeoutSeconds") or 0) or _DEFAULT_TIMEOUT_SECONDS]
-    seconds += [int(limit) for limit in (spec.get("responseStartTimeoutSeconds"),) if limit]
-    return min(seconds) * 1000
+    whole = int(spec.get("timeoutSeconds") or 0) or _DEFAULT_TIMEOUT_SECONDS
+    start = int(spec.get("responseStartTimeoutSeconds") or 0) or whole
+    return min(whole, start) * 1000
 
 
 def _ports(spec: Object) -> list[Object]:

@@ -232,12 +232,7 @@ def _encode_path(path: PathRoute, host: str, slot_of: SlotOf) -> str:
     splits: list[str] = []
     for split in path.splits:
         if split.percent:
-            slot = _slot(split, host, slot_of)
-            if slot == AGAIN and not path.host:
-                raise RouteError(
-                    f"host {host}: Service {split.revision} is another name of a host: say which "
-                    "in rewriteHost"
-                )
+            slot = _slot(split, host, slot_of, has_other_name=bool(path.host))
             splits.append("&".join([str(split.percent), slot, *_pairs(split.headers)]))
     parts = (_quote(path.prefix), ",".join(_pairs(path.matches)), path.host, ",".join(splits))
     return ":".join(parts)
@@ -286,23 +281,22 @@ def _is_behind(key: str) -> bool:
 def _shares(route: HostRoute, slot_of: SlotOf) -> list[str]:
     shares: list[str] = []
     for split in route.splits:
-        if not split.percent:
-            continue
-        slot = _slot(split, route.host, slot_of)
-        if slot == AGAIN:
-            raise RouteError(
-                f"host {route.host}: Service {split.revision} is another name of a host: say "
-                "which in rewriteHost"
-            )
-        shares += [slot] * split.percent
+        if split.percent:
+            shares += [_slot(split, route.host, slot_of)] * split.percent
     return shares
 
 
-def _slot(split: Split, host: str, slot_of: SlotOf) -> str:
+def _slot(split: Split, host: str, slot_of: SlotOf, *, has_other_name: bool = False) -> str:
+    """Where a split leads; `has_other_name`: requests have another Host header then."""
     slot = slot_of(split.revision)
     if slot is None:
         raise RouteError(
             f"host {host}: no revision {split.revision} exists or found a slot, and no such Service"
+        )
+    if slot == AGAIN and not has_other_name:
+        raise RouteError(
+            f"host {host}: Service {split.revision} is another name of a host: say which in "
+            "rewriteHost"
         )
     return slot
 

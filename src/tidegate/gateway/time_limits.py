@@ -23,6 +23,7 @@ from tidegate.gateway.haproxy.streams import Stream, parse_progress, parse_strea
 from tidegate.gateway.overdue import Watch
 from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Key
+from tidegate.kube.waiting import within
 
 logger = logging.getLogger(__name__)
 
@@ -145,16 +146,7 @@ class TimeLimits:
             keeper = self._next()
             pause = keeper.next_look - self._clock.monotonic()
             if pause > 0:
-                await self._wait(pause)
+                pause = min(pause, _LONGEST_PAUSE)
+                await within(pause, self._sooner.wait(), clock=self._clock)
             else:
                 await keeper.look()
-
-    async def _wait(self, seconds: float) -> None:
-        sooner = asyncio.ensure_future(self._sooner.wait())
-        later = asyncio.ensure_future(self._clock.sleep(min(seconds, _LONGEST_PAUSE)))
-        try:
-            await asyncio.wait({sooner, later}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sooner.cancel()
-            later.cancel()
-            await asyncio.gather(sooner, later, return_exceptions=True)

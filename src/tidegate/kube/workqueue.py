@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from tidegate.kube.clock import Clock
+from tidegate.kube.waiting import within
 
 K = TypeVar("K", bound=Hashable)
 
@@ -104,7 +105,7 @@ class WorkQueue(Generic[K]):
                 await self._reschedule.wait()
                 continue
             wait = self._delayed[0][0] - self._clock.monotonic()
-            await self._sleep_or_rescheduled(wait)
+            await within(wait, self._reschedule.wait(), clock=self._clock)
 
     def _release_due(self) -> None:
         now = self._clock.monotonic()
@@ -113,13 +114,3 @@ class WorkQueue(Generic[K]):
             if self._due.get(key) == due:
                 del self._due[key]
                 self.add(key)
-
-    async def _sleep_or_rescheduled(self, seconds: float) -> None:
-        sleeper = asyncio.ensure_future(self._clock.sleep(max(seconds, 0)))
-        waker = asyncio.ensure_future(self._reschedule.wait())
-        try:
-            await asyncio.wait({sleeper, waker}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeper.cancel()
-            waker.cancel()
-            await asyncio.gather(sleeper, waker, return_exceptions=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
+from tidegate.kube.waiting import within
 from tidegate.node.fields import is_over
 from tidegate.node.lifecycle.directory import PodDirectory
 from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.placement import Placement
-from tidegate.node.lifecycle.waiting import within
 from tidegate.node.lifecycle.worker import PodWorker, meter_of
 from tidegate.node.runtime.contract import Container
 

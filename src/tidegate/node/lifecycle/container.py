@@ -13,8 +13,10 @@ from typing import Any
 
 from tidegate.kube.errors import ApiError, TidegateError
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
+from tidegate.kube.waiting import within
 from tidegate.node.fields import part, parts
 from tidegate.node.images.errors import ImageError
+from tidegate.node.lifecycle.backoff import BackOff
 from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.launching import Launcher
 from tidegate.node.lifecycle.pulling import ImagePull
@@ -22,7 +24,6 @@ from tidegate.node.lifecycle.security import unenforced
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
 from tidegate.node.lifecycle.termination import last_words
-from tidegate.node.lifecycle.waiting import BackOff, within
 from tidegate.node.probes.checks import Target, check_of
 from tidegate.node.probes.timing import Answer, Probe, ProbeTiming
 from tidegate.node.runtime.contract import Container, Exit, StartError

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from tidegate.kube.waiting import within
 from tidegate.node.images.errors import ImageError
 from tidegate.node.images.store import Image
+from tidegate.node.lifecycle.backoff import BackOff
 from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.state import Waiting
-from tidegate.node.lifecycle.waiting import BackOff, within
 
 # How long ErrImagePull shows before it becomes ImagePullBackOff.
 _ERROR_SECONDS = 1.0

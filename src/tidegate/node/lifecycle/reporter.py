@@ -9,8 +9,8 @@ from collections.abc import Callable
 from tidegate.kube.errors import ApiError, NotFound
 from tidegate.kube.objects import Object, name_of, namespace_of
 from tidegate.kube.resources import PODS
+from tidegate.kube.waiting import first_of
 from tidegate.node.lifecycle.host import Host
-from tidegate.node.lifecycle.waiting import first_of
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from tidegate.kube.clock import parse_rfc3339, rfc3339
 from tidegate.kube.errors import ApiError, NotFound
 from tidegate.kube.objects import Object, annotations_of, is_deleting, name_of, namespace_of, uid_of
 from tidegate.kube.resources import PODS
+from tidegate.kube.waiting import first_of
 from tidegate.node.fields import is_over
 from tidegate.node.images.errors import ImageError
 from tidegate.node.lifecycle.container import ContainerRunner
@@ -351,18 +352,7 @@ class PodWorker:
 
     async def _unless_deleted(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do `work`, but stop when the pod is to end; whether it was done."""
-        doing = asyncio.ensure_future(work)
-        deleting = asyncio.ensure_future(self._deleting.wait())
-        try:
-            await asyncio.wait({doing, deleting}, return_when=asyncio.FIRST_COMPLETED)
-            if doing.done():
-                doing.result()
-                return True
-            return False
-        finally:
-            doing.cancel()
-            deleting.cancel()
-            await asyncio.gather(doing, deleting, return_exceptions=True)
+        return await first_of(work, self._deleting.wait()) == 0
 
 
 def meter_of(record: PodRecord) -> Meter:
