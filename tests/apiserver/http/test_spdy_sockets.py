@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import struct
 import zlib
@@ -177,7 +178,9 @@ async def test_refusals_are_answers_as_any_other(
         f"X-Stream-Protocol-Version: {protocol}\r\n\r\n".encode()
     )
     head = await reader.readuntil(b"\r\n\r\n")
-    status = json.loads(await reader.read())
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    assert length is not None
+    status = json.loads(await reader.readexactly(int(length[1])))
     assert head.startswith(f"HTTP/1.1 {code} ".encode())
     assert status["code"] == code
     writer.close()
