@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Key, Object, annotations_of, labels_of, namespace_of
 
 NAMESPACE = "tidegate-system"
@@ -119,27 +118,6 @@ def duration_of(lease: Object) -> float:
     """Seconds after a renewal for which the Lease holds."""
     spec = cast("Object", lease.get("spec") or {})
     return float(spec.get("leaseDurationSeconds") or 0)
-
-
-class Renewals:
-    """Since when Leases have not been renewed, by the reader's own clock alone."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._seen: dict[str, tuple[str, float]] = {}
-
-    def silent_for(self, lease: Object) -> float:
-        """Seconds since this renewal was seen here first."""
-        name, renewed = gateway_named(lease), renewed_at(lease)
-        now = self._clock.monotonic()
-        known = self._seen.get(name)
-        if known is None or known[0] != renewed:
-            known = self._seen[name] = (renewed, now)
-        return now - known[1]
-
-    def is_alive(self, lease: Object) -> bool:
-        """Whether the Lease holds."""
-        return self.silent_for(lease) <= duration_of(lease)
 
 
 def ends_within(lease: Object) -> float | None:

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 from tidegate.apis import gateway_leases as leases
 from tidegate.apis.demand import Demand, PodLoad
 from tidegate.apis.demand_hub import Mailbox
-from tidegate.apis.gateway_leases import Entry, Renewals
+from tidegate.apis.gateway_leases import Entry
+from tidegate.apis.gateway_members import Members
 from tidegate.kube.controller import Context
 from tidegate.kube.objects import Key, Object
 from tidegate.kube.resources import LEASES
@@ -33,10 +34,7 @@ class RemoteGateways:
     def __init__(self, context: Context, *, near: frozenset[str]) -> None:
         self._clock = context.clock
         self._near = near
-        self._renewals = Renewals(context.clock)
-        self._members = context.informers.of(
-            LEASES, namespace=leases.NAMESPACE, label_selector=leases.GATEWAY
-        )
+        self._members = Members(context)
         self._ledger = context.informers.of(LEASES, label_selector=leases.REVISION)
         self._mailboxes: list[Mailbox] = []
         self._members.add_handler(self._member_changed)
@@ -45,7 +43,7 @@ class RemoteGateways:
     @property
     def gateways(self) -> frozenset[str]:
         """Those that have a Lease, silent ones too."""
-        return frozenset(map(leases.gateway_named, self._members.items())) - self._near
+        return self._members.names - self._near
 
     def snapshot(self, revision: Key) -> Demand | None:
         """What they have said last, None if no one serves the revision."""
@@ -72,7 +70,7 @@ class RemoteGateways:
         loads: dict[str, int] = {}
         in_flight = queued = held = 0
         for name, entry in entries.items():
-            is_alive = self._is_alive(name)
+            is_alive = self._members.is_alive(name)
             busy = entry.pods if is_alive else entry.places
             for pod, number in busy.items():
                 loads[pod] = loads.get(pod, 0) + number
@@ -89,14 +87,7 @@ class RemoteGateways:
             time=self._clock.monotonic(),
         )
 
-    def _is_alive(self, name: str) -> bool:
-        lease = self._members.get(leases.lease_of_gateway(name), leases.NAMESPACE)
-        return lease is not None and self._renewals.is_alive(lease)
-
     def _member_changed(self, old: Object | None, new: Object | None) -> None:
-        lease = new if new is not None else old
-        if lease is not None:
-            self._renewals.silent_for(lease)
         if old is None or new is None:
             self._tell_all()
 
@@ -117,7 +108,7 @@ class RemoteGateways:
     async def _notice_silence(self) -> None:
         was_alive: frozenset[str] = frozenset()
         while True:
-            alive = frozenset(name for name in self.gateways if self._is_alive(name))
+            alive = frozenset(filter(self._members.is_alive, self.gateways))
             if alive != was_alive:
                 was_alive = alive
                 self._tell_all()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidegate.apis import gateway_leases as leases
+from tidegate.apis.gateway_members import Members
 from tidegate.gateway.haproxy.socket import AdminError
 from tidegate.gateway.watchdog import Watchdog
 from tidegate.kube.clock import rfc3339_micro
@@ -49,13 +50,10 @@ class Membership:
         self._name = name
         self._watchdog = watchdog
         self._seconds = lease_seconds
-        self._leases = context.informers.of(
-            LEASES, namespace=leases.NAMESPACE, label_selector=leases.GATEWAY
-        )
-        self._leases.add_handler(self._changed)
+        self._members = Members(context)
+        self._members.add_handler(self._changed)
         self._handlers: list[Callable[[], None]] = []
         self._lapse_handlers: list[Callable[[], None]] = []
-        self._renewals = leases.Renewals(context.clock)
         self._renewed = ""
         self._promised: int | None = None
         self._valid_until = 0.0
@@ -74,12 +72,11 @@ class Membership:
     @property
     def others(self) -> frozenset[str]:
         """The other gateways that may have places, silent ones too."""
-        return frozenset(map(leases.gateway_named, self._leases.items())) - {self._name}
+        return self._members.names - {self._name}
 
     def is_alive(self, name: str) -> bool:
         """Whether that gateway renews its Lease."""
-        lease = self._leases.get(leases.lease_of_gateway(name), leases.NAMESPACE)
-        return lease is not None and self._renewals.is_alive(lease)
+        return self._members.is_alive(name)
 
     @property
     def has_kept_lease(self) -> bool:
@@ -114,7 +111,7 @@ class Membership:
 
     async def run(self) -> None:
         """Renew until cancelled."""
-        await self._leases.wait_synced()
+        await self._members.wait_synced()
         while True:
             pause = self._seconds / _RENEWALS
             try:
@@ -192,7 +189,6 @@ class Membership:
             elif leases.renewed_at(new) == self._renewed:
                 self._entered.set()
             return
-        self._renewals.silent_for(lease)
         if old is None or new is None:
             self._wake.set()
             self._tell()
@@ -203,14 +199,13 @@ class Membership:
 
     async def _bury(self) -> None:
         """Delete the Leases of gateways that cannot have anything in pods any more."""
-        for lease in self._leases.items():
-            name, promised = leases.gateway_named(lease), leases.ends_within(lease)
-            duration = leases.duration_of(lease)
-            silent = self._renewals.silent_for(lease) - duration
-            if name == self._name or silent < 0:
+        for name in sorted(self.others):
+            lease = self._members.lease_of(name)
+            if lease is None or self._members.is_alive(name):
                 continue
             self._tell()
-            if promised is None or silent < promised + duration / _RENEWALS:
+            promised, silent = leases.ends_within(lease), self._members.silent_for(lease)
+            if promised is None or silent < promised + leases.duration_of(lease) / _RENEWALS:
                 continue
             logger.warning("gateway: %s is gone for good: its places are free", name)
             try:
