@@ -1,6 +1,6 @@
 """`make bench`: every benchmark in turn, each in a process of its own.
 
-python -m benchmarks [platform] [pods] [gateway] [services] [latency] [peers] [apiserver]
+python -m benchmarks [platform] [pods] [gateway] [gateways] [services] [latency] [peers] [apiserver]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-_ALL = ("platform", "pods", "gateway", "services", "latency", "peers", "apiserver")
+_ALL = ("platform", "pods", "gateway", "gateways", "services", "latency", "peers", "apiserver")
 
 
 def main(names: list[str]) -> int:

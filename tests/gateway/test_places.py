@@ -17,7 +17,7 @@ from tests.gateway.pods import CountingPod
 from tests.gateway.world import NAMESPACE, World, running_gateway
 from tidegate.apis import gateway_leases as leases
 from tidegate.kube.errors import NotFound
-from tidegate.kube.objects import Key
+from tidegate.kube.objects import Key, Object
 from tidegate.kube.resources import LEASES
 
 SD = Key(NAMESPACE, "sd-00001")
@@ -139,6 +139,40 @@ async def test_one_pod_serves_both_in_turn(world: World, tmp_path: Path) -> None
         answers = await asyncio.gather(load(world, 60, 4, "/work?ms=20"), load(second, 20, 2))
         assert all_well(answers[0] + answers[1])
     assert most(pods) == 1
+
+
+async def test_a_request_that_has_got_a_place_does_not_lose_it_on_its_way(
+    world: World, tmp_path: Path
+) -> None:
+    """Between HAProxy's park and the pod it is counted nowhere for some milliseconds."""
+    pods = await world.service("sd", limit=1, pods=2)
+    number, gains = 20, 0
+    async with second_gateway(world, tmp_path) as second, asyncio.TaskGroup() as group:
+        await serves(second)
+        informer = second.gateway._places._ledger.informer
+
+        def count(old: Object | None, new: Object | None) -> None:
+            nonlocal gains
+            before, after = (leases.entries_of(lease).get("second") for lease in (old, new))
+            had, has = (bool(entry and entry.places) for entry in (before, after))
+            gains += has and not had
+
+        informer.add_handler(count)
+        busy = group.create_task(load(world, 1_000_000, 12, "/work?ms=10"))
+        await world.api.eventually(lambda: all(pod.active for pod in pods))
+        for _ in range(number):
+            assert (await fetch(second.port, "sd.default.localhost", "/work?ms=1")).status == 200
+            # Gone again, so that the next has to get one.
+            await world.api.eventually(lambda: _sum_of(second) == 0)
+        busy.cancel()
+    assert gains <= number + 3
+    assert most(pods) == 1
+
+
+def _sum_of(world: World) -> int:
+    lease = world.gateway._places._ledger.lease_of(SD)
+    entry = leases.entries_of(lease).get(world.settings.name)
+    return sum(entry.places.values()) if entry is not None else 0
 
 
 async def test_a_pod_that_comes_up_goes_to_who_holds_requests(world: World, tmp_path: Path) -> None:

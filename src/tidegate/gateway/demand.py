@@ -189,6 +189,9 @@ class Sampler:
             # Pods that start need the processor more than a queue that does not change.
             watched.pause = _HOT_SECONDS if is_new else min(2 * watched.pause, _WARM_SECONDS)
             watched.due = now + watched.pause
+        elif last is not None and last.total and not demand.total:
+            # One that leaves the park for a pod is in neither: is it over, or under way?
+            watched.due = now + _HOT_SECONDS
         elif demand.in_flight or (last is not None and demand.requests != last.requests):
             watched.due = now + _BUSY_SECONDS
         elif demand.pods:

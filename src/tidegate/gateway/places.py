@@ -31,10 +31,12 @@ logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 0.004
 _LONGEST_LOOK_AGAIN = 0.1
+_SLOWER = 1.25
 _LACK_PAUSE = 0.01
 _DEMAND_PAUSE = 0.1
 _CALM_PAUSE = 1.0
 _SETTLE_SECONDS = 0.01
+_LINGER_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class _Own:
         text: the annotation that the cache is to show before anything else is decided.
         written: when that was, on the steady clock.
         pause: before it is looked again whether requests have ended.
+        obeyed: since when HAProxy gives each pod no more than what is granted.
+        wants, wanted: requests that are to have places, and when there were so many.
     """
 
     entry: Entry
@@ -68,6 +72,9 @@ class _Own:
     text: str = ""
     written: float = 0.0
     pause: float = _LOOK_AGAIN
+    obeyed: dict[str, float] = field(default_factory=dict[str, float])
+    wants: int = 0
+    wanted: float = 0.0
 
 
 class Places:
@@ -339,7 +346,8 @@ class Places:
         if self._membership.others - entries.keys():
             # Who has not said what it has may have everything.
             free = {}
-        shares = self._shares(known, own, entries, entry)
+        wants = self._wants(own, entry.total, waits)
+        shares = self._shares(known, own, entries, wants)
         capacity = sum(free.values()) + sum(share.held for share in shares)
         quota = quotas(capacity, shares)[self._name]
         if sum(share.demand > 0 for share in shares) > capacity:
@@ -350,25 +358,39 @@ class Places:
         places = await self._given_up(known, own, granted)
         if any(number > granted.get(pod, 0) for pod, number in places.items()):
             waits.append(own.pause)
-            own.pause = min(2 * own.pause, _LONGEST_LOOK_AGAIN)
+            own.pause = min(_SLOWER * own.pause, _LONGEST_LOOK_AGAIN)
         if quota > sum(here.values()):
             taken_too = take(here, quota, free, limit)
             places |= taken_too
             granted |= taken_too
         return _some(places), _some(granted)
 
+    def _wants(self, own: _Own, total: int, waits: list[float]) -> int:
+        """For how many requests places are wanted: for the most that there were a moment ago.
+
+        A request that leaves the park for its place is in neither for some milliseconds, and
+        who sends one after the other has none in between: moving the place away and back would
+        take longer.
+        """
+        now = self._clock.monotonic()
+        left = own.wanted + _LINGER_SECONDS - now
+        if total >= own.wants or left <= 0:
+            own.wants, own.wanted = total, now
+        else:
+            waits.append(left)
+        return own.wants
+
     def _shares(
-        self, known: _Known, own: _Own, entries: Mapping[str, Entry], entry: Entry
+        self, known: _Known, own: _Own, entries: Mapping[str, Entry], wants: int
     ) -> list[Share]:
         now = self._clock.time()
         shares: list[Share] = []
-        for name, other in {**entries, self._name: entry}.items():
-            if name == self._name:
-                other = replace(other, places=own.entry.places)
-            elif not self._membership.is_alive(name):
-                continue
-            held = sum(_within(other.places, known).values())
-            shares.append(Share(name, other.total, held, max(now - other.since, 0.0)))
+        for name, entry in {**entries, self._name: own.entry}.items():
+            is_own = name == self._name
+            if is_own or self._membership.is_alive(name):
+                held = sum(_within(entry.places, known).values())
+                demand = wants if is_own else entry.total
+                shares.append(Share(name, demand, held, max(now - entry.since, 0.0)))
         return shares
 
     async def _given_up(self, known: _Known, own: _Own, granted: dict[str, int]) -> dict[str, int]:
@@ -376,12 +398,22 @@ class Places:
         key = known.revision.key
         if granted != own.granted:
             own.granted, own.pause = dict(granted), _LOOK_AGAIN
+            own.obeyed.clear()
             self._mark(key)
         wanted = {
             pod: granted.get(pod, 0) if pod in known.servers else 0 for pod in own.entry.places
         }
         lowered = {pod: less for pod, less in wanted.items() if less < own.entry.places[pod]}
-        obeyed = {pod: less for pod, less in lowered.items() if self._has_obeyed(key, pod, less)}
+        now = self._clock.monotonic()
+        obeyed: dict[str, int] = {}
+        for pod, less in lowered.items():
+            if self._has_obeyed(key, pod, less):
+                own.obeyed.setdefault(pod, now)
+                # A thread of HAProxy may just have chosen the server as it was lowered.
+                if now - own.obeyed[pod] >= _SETTLE_SECONDS:
+                    obeyed[pod] = less
+            else:
+                own.obeyed.pop(pod, None)
         free = await self._below(key, obeyed)
         return {
             pod: wanted[pod] if pod not in lowered or pod in free else number
@@ -398,17 +430,14 @@ class Places:
 
     async def _below(self, key: Key, limits: Mapping[str, int]) -> frozenset[str]:
         """The pods among these in which what was above their limits is over."""
-        found = frozenset(limits)
+        if not limits:
+            return frozenset()
         try:
-            for pause in (0.0, _SETTLE_SECONDS):
-                # A thread of HAProxy may just have chosen the server as it was lowered.
-                await self._clock.sleep(pause if found else 0.0)
-                used = await self._plane.places_used(key, found)
-                found = frozenset(pod for pod in found if used[pod] <= limits[pod])
+            used = await self._plane.places_used(key, frozenset(limits))
         except AdminError as error:
             logger.debug("gateway: places of %s: %s", key, error)
             return frozenset()
-        return found - self._busy(key)
+        return frozenset(pod for pod in limits if used[pod] <= limits[pod]) - self._busy(key)
 
     def _due(self, own: _Own, entry: Entry) -> float:
         """Seconds until the entry is to be written, 0 for now and below it for never."""
