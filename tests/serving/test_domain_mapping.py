@@ -92,3 +92,28 @@ async def test_a_domain_of_a_deleted_service_is_not_served(cluster: Cluster) -> 
     assert found["status"] == "False"
     assert found["message"] == 'services.serving.knative.dev "hello" not found'
     assert not await cluster.exists(networking.INGRESSES, "models.example.org")
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+async def test_a_claim_that_came_by_itself_goes_with_its_mapping(
+    cluster: Cluster, automatic: bool
+) -> None:
+    if automatic:
+        await cluster.set_config("config-network", {"autocreate-cluster-domain-claims": "true"})
+    else:
+        await cluster.client.create(networking.CLUSTER_DOMAIN_CLAIMS, claim("default"))
+    await cluster.apply(serving.DOMAIN_MAPPINGS, MAPPING)
+    await cluster.client.delete(serving.DOMAIN_MAPPINGS, "models.example.org", namespace="default")
+    await cluster.settle()
+    listing = await cluster.client.list(networking.CLUSTER_DOMAIN_CLAIMS)
+    assert bool(listing.items) is not automatic
+
+
+async def test_a_mapping_leaves_the_claim_of_others(cluster: Cluster) -> None:
+    await cluster.set_config("config-network", {"autocreate-cluster-domain-claims": "true"})
+    await cluster.client.create(networking.CLUSTER_DOMAIN_CLAIMS, claim("other"))
+    await cluster.apply(serving.DOMAIN_MAPPINGS, MAPPING)
+    await cluster.client.delete(serving.DOMAIN_MAPPINGS, "models.example.org", namespace="default")
+    await cluster.settle()
+    listing = await cluster.client.list(networking.CLUSTER_DOMAIN_CLAIMS)
+    assert [item["spec"] for item in listing.items] == [{"namespace": "other"}]

@@ -17,7 +17,7 @@ from tidegate.apis.defaults import (
 )
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.fields import items, part
-from tidegate.apis.names import subdomain_problems
+from tidegate.apis.names import domain_problems
 from tidegate.apis.settings import ADMISSION, CLUSTER_LOCAL_DOMAIN, Settings
 from tidegate.apis.structure import check_structure
 from tidegate.apis.types import autoscaling as autoscaling_types
@@ -42,6 +42,8 @@ from tidegate.kube.objects import Object, annotations_of, is_deleting, owner_ref
 from tidegate.kube.resources import Resource
 
 _DENIED = 'admission webhook "validation.webhook.{}" denied the request: validation failed: {}'
+
+_CLUSTER_DOMAIN = CLUSTER_LOCAL_DOMAIN.removeprefix("svc.")
 
 _SERVICE_LABELS = (serving.SERVICE_UID_LABEL,)
 _REVISION_LABELS = (
@@ -254,18 +256,16 @@ def _set_authors(obj: Object, old: Object | None, user: str) -> None:
 
 def _validate_domain(obj: Object, settings: Settings, errors: FieldErrors) -> None:
     metadata = obj["metadata"]
-    if metadata.get("generateName") and not metadata.get("name"):
+    if metadata.get("generateName"):
         errors.disallowed("generateName")
-        return
     name = metadata.get("name") or ""
-    for problem in subdomain_problems(name):
-        errors.invalid(name, "name", problem)
-    for domain in {CLUSTER_LOCAL_DOMAIN, *(domain.name for domain in settings.domains)}:
-        if name == domain:
-            errors.invalid(name, "name", "must not be the same as a cluster domain")
-    if name.endswith(f".{CLUSTER_LOCAL_DOMAIN}"):
-        text = f'must not be a subdomain of cluster local domain "{CLUSTER_LOCAL_DOMAIN}"'
-        errors.invalid(name, "name", text)
+    problems = domain_problems(name)
+    if name in {domain.name for domain in settings.domains}:
+        problems.append("must not be the same as a cluster domain")
+    if name.endswith(f".{_CLUSTER_DOMAIN}"):
+        problems.append(f'must not be a subdomain of cluster local domain "{_CLUSTER_DOMAIN}"')
+    for problem in problems:
+        errors.add(f'invalid name "{name}": {problem}', "name")
 
 
 def _validate_reference(obj: Object, reference: Object, errors: FieldErrors) -> None:

@@ -41,6 +41,16 @@ def subdomain_problems(name: str) -> list[str]:
     return _problems(name, _SUBDOMAIN, 253, _SUBDOMAIN_MESSAGE)
 
 
+def domain_problems(name: str) -> list[str]:
+    """What keeps `name` from being a fully qualified domain name, as a list of errors of fields."""
+    if not name:
+        return ["name: Required value"]
+    problems = subdomain_problems(name)
+    if not problems and "." not in name:
+        problems = ["should be a domain with at least two segments separated by dots"]
+    return [f'name: Invalid value: "{name}": {problem}' for problem in problems]
+
+
 def qualified_name_problems(name: str) -> list[str]:
     """What keeps `name` from being a name part of a label key."""
     return _problems(name, _QUALIFIED_NAME, 63, _QUALIFIED_NAME_MESSAGE)

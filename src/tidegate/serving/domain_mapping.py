@@ -5,12 +5,14 @@ Its Ingress has the same splits as the Route's, so that a request takes no detou
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from tidegate.apis import networking, serving
 from tidegate.apis.fields import items, part
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
+from tidegate.kube.errors import NotFound
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -151,6 +153,8 @@ class DomainMappingReconciler:
 
     async def reconcile(self, key: Key) -> None:
         mapping = self._mappings.get(key.name, key.namespace)
+        if mapping is None:
+            await self._give_up(key)
         if mapping is None or is_deleting(mapping):
             return
         verdicts: dict[str, Verdict] = dict.fromkeys(_DEPENDANTS, UNKNOWN)
@@ -212,6 +216,17 @@ class DomainMappingReconciler:
                 "The domain name is already in use by another DomainMapping",
             )
         return TRUE
+
+    async def _give_up(self, key: Key) -> None:
+        """Delete the claim of a DomainMapping that is gone, where claims come by themselves."""
+        claim = self._claims.get(key.name)
+        if claim is None or not self._config.current.network.autocreate_cluster_domain_claims:
+            return
+        if part(claim, "spec").get("namespace") == key.namespace:
+            with contextlib.suppress(NotFound):
+                await self._client.delete(
+                    networking.CLUSTER_DOMAIN_CLAIMS, key.name, uid=uid_of(claim)
+                )
 
     def _target(self, mapping: Object) -> Object | Verdict:
         """The Ingress of the Route that the reference leads to, or why there is none."""
