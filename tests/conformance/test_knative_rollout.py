@@ -120,6 +120,14 @@ def test_the_operator_sets_a_duration_for_all(api: Api) -> None:
     api.wait("services", "everyone", lambda obj: shares(obj) == {"everyone-00002": 100})
 
 
+def test_the_annotation_may_be_in_camel_case(api: Api) -> None:
+    obj = service("camel")
+    obj["metadata"]["annotations"] = {"serving.knative.dev/rolloutDuration": "3600s"}
+    api.apply_ready(obj)
+    change(api, "camel", "two")
+    api.condition("services", "camel", "Ready", "Unknown", "RolloutInProgress")
+
+
 @pytest.mark.parametrize("kind", ["services", "routes"])
 def test_the_annotation_may_stand_on_both(api: Api, kind: str) -> None:
     obj = slow("any", 380)

@@ -363,3 +363,19 @@ async def test_the_state_is_kept_when_nothing_changes(cluster: Cluster) -> None:
         )
     ]
     assert before == after
+
+
+async def test_a_revision_named_twice_gets_the_sum(cluster: Cluster) -> None:
+    obj = service()
+    await cluster.deploy(obj)
+    obj["spec"]["traffic"] = [
+        {"revisionName": "hello-00001", "percent": 40},
+        {"revisionName": "hello-00001", "percent": 60},
+    ]
+    await cluster.apply(serving.SERVICES, obj)
+    await cluster.gateway_serves("hello")
+    assert await cluster.ready(serving.SERVICES, "hello") == ("True", "")
+    status = (await cluster.get(serving.SERVICES, "hello"))["status"]
+    assert status["traffic"] == [
+        {"revisionName": "hello-00001", "percent": 100, "latestRevision": False}
+    ]

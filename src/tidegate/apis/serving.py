@@ -31,7 +31,8 @@ DOMAIN_MAPPING_NAMESPACE_LABEL = f"{GROUP}/domainMappingNamespace"
 
 ROUTES_ANNOTATION = f"{GROUP}/routes"
 ROUTING_STATE_MODIFIED_ANNOTATION = f"{GROUP}/routingStateModified"
-ROLLOUT_DURATION_ANNOTATION = f"{GROUP}/rollout-duration"
+# Either spelling; the first that is there counts.
+ROLLOUT_DURATION_ANNOTATIONS = (f"{GROUP}/rollout-duration", f"{GROUP}/rolloutDuration")
 PROGRESS_DEADLINE_ANNOTATION = f"{GROUP}/progress-deadline"
 NO_GC_ANNOTATION = f"{GROUP}/no-gc"
 CREATOR_ANNOTATION = f"{GROUP}/creator"

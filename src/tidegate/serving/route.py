@@ -224,7 +224,9 @@ class RouteReconciler:
         return rollout
 
     def _rollout_seconds(self, route: Object) -> float:
-        text = annotations_of(route).get(serving.ROLLOUT_DURATION_ANNOTATION)
+        annotations = annotations_of(route)
+        found = [annotations.get(key) for key in serving.ROLLOUT_DURATION_ANNOTATIONS]
+        text = next((text for text in found if text), "")
         if text:
             try:
                 return float(parse_duration(text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tidegate.apis import serving
 from tidegate.apis.defaults import with_defaults
 from tidegate.apis.fields import items, part
@@ -47,7 +49,8 @@ def make_configuration(service: Object, routes: str = "") -> Object:
         routes: what the labeler has written on the one that is there.
     """
     annotations = without_bookkeeping(annotations_of(service))
-    annotations.pop(serving.ROLLOUT_DURATION_ANNOTATION, None)
+    for key in serving.ROLLOUT_DURATION_ANNOTATIONS:
+        annotations.pop(key, None)
     if routes:
         annotations[serving.ROUTES_ANNOTATION] = routes
     return {
@@ -196,19 +199,23 @@ def is_usable(revision: Object, configuration: Object) -> bool:
 
 def is_traffic_migrated(route: Object, configuration: Object) -> bool:
     """Whether the Route's traffic flows as its spec and the Configuration's state want it."""
-    wanted = items(route, "spec", "traffic")
-    actual = items(route, "status", "traffic")
-    if len(wanted) != len(actual):
-        return False
     latest = part(configuration, "status").get("latestReadyRevisionName")
-    for want, have in zip(wanted, actual, strict=True):
-        of_configuration = want.get("configurationName") == name_of(configuration)
-        revision = latest if of_configuration else want.get("revisionName")
-        if have.get("revisionName") != revision or have.get("tag") != want.get("tag"):
-            return False
-        if (have.get("percent") or 0) != (want.get("percent") or 0):
-            return False
-    return True
+    wanted = [
+        {**target, "revisionName": latest, "latestRevision": True}
+        if target.get("configurationName") == name_of(configuration)
+        else target
+        for target in items(route, "spec", "traffic")
+    ]
+    return _shares(wanted) == _shares(items(route, "status", "traffic"))
+
+
+def _shares(traffic: Iterable[Object]) -> dict[tuple[object, object, bool], int]:
+    """Percents; targets that are the same but for them count as one, as the Route takes them."""
+    shares: dict[tuple[object, object, bool], int] = {}
+    for target in traffic:
+        key = (target.get("revisionName"), target.get("tag"), bool(target.get("latestRevision")))
+        shares[key] = shares.get(key, 0) + (target.get("percent") or 0)
+    return shares
 
 
 def _revision_name(configuration: Object) -> str:

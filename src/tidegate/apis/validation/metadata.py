@@ -54,15 +54,17 @@ def validate_annotations(obj: Object, errors: FieldErrors) -> None:
             place.invalid_key(key, details=hint)
         elif key.startswith(f"{networking.PUBLIC_GROUP}/") and key not in _NETWORKING_KEYS:
             place.invalid_key(key)
-    validate_duration(annotations, serving.ROLLOUT_DURATION_ANNOTATION, place)
+    for key in serving.ROLLOUT_DURATION_ANNOTATIONS:
+        validate_duration(annotations, key, place, name="rollout-duration")
 
 
-def validate_duration(annotations: Mapping[str, str], key: str, errors: FieldErrors) -> None:
+def validate_duration(
+    annotations: Mapping[str, str], key: str, errors: FieldErrors, *, name: str
+) -> None:
     """An annotation of Knative's own group that is whole seconds, if it is there at all."""
     text = annotations.get(key)
     if not text:
         return
-    name = key.rpartition("/")[2]
     try:
         seconds = parse_duration(text)
     except ValueError:

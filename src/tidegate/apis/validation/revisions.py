@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from tidegate.apis import serving
@@ -49,7 +50,8 @@ def validate_template(
     validate_scaling(annotations, settings, place)
     _validate_sidecar_percentage(annotations, place)
     _validate_sidecar_quantities(annotations, place)
-    validate_duration(annotations, serving.PROGRESS_DEADLINE_ANNOTATION, place)
+    deadline = serving.PROGRESS_DEADLINE_ANNOTATION
+    validate_duration(annotations, deadline, place, name="progress-deadline")
     _validate_revision_name(metadata, parent, errors.at("metadata"))
 
 
@@ -128,4 +130,16 @@ def difference(old: Any, new: Any, path: str = "") -> list[str]:
             for key in sorted({*before, *after})
             for line in difference(before.get(key), after.get(key), f"{path}.{key}".strip("."))
         ]
-    return [f"{path}:", f"\t-: {old!r}", f"\t+: {new!r}"]
+    if isinstance(old, list) and isinstance(new, list):
+        left, right = cast("list[Any]", old), cast("list[Any]", new)
+        if len(left) == len(right):
+            return [
+                line
+                for index, (before, after) in enumerate(zip(left, right, strict=True))
+                for line in difference(before, after, f"{path}[{index}]")
+            ]
+    return [f"{path}:", f"\t-: {_shown(old)}", f"\t+: {_shown(new)}"]
+
+
+def _shown(value: Any) -> str:
+    return "<none>" if value is None else json.dumps(value)
