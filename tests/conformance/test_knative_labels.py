@@ -194,6 +194,7 @@ SCALING_KEYS: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
         [
             ("0.009", "target 0.009 should be at least 0.01"),
             ("many", "invalid value: many"),
+            ("1_0", "invalid value: 1_0"),
         ],
     ),
     "target-utilization-percentage": (
@@ -202,7 +203,12 @@ SCALING_KEYS: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
     ),
     "min-scale": (
         ["0", "5"],
-        [("-1", "expected 0 <= -1 <= 2147483647"), ("x", "invalid value: x")],
+        [
+            ("-1", "expected 0 <= -1 <= 2147483647"),
+            ("x", "invalid value: x"),
+            (" 1", "invalid value:  1"),
+            ("1_0", "invalid value: 1_0"),
+        ],
     ),
     "max-scale": (
         ["0", "5"],

@@ -306,6 +306,10 @@ REFUSED: dict[str, tuple[Obj, str]] = {
         with_volume({"emptyDir": {"medium": "Tape"}}),
         f"invalid value: Tape: {TEMPLATE}.volumes[0].emptyDir.medium",
     ),
+    "emptyDir size": (
+        with_volume({"emptyDir": {"sizeLimit": "-1Gi"}}),
+        f"invalid value: -1Gi: {TEMPLATE}.volumes[0].emptyDir.sizeLimit",
+    ),
     "projection without source": (
         with_volume({"projected": {"sources": [{}]}}),
         f"expected exactly one, got neither: {TEMPLATE}.volumes[0].projected[0].",
@@ -361,6 +365,11 @@ REFUSED: dict[str, tuple[Obj, str]] = {
         with_metadata(annotations={"serving.knative.dev/rollout-duration": "1500ms"}),
         "rollout-duration=1500ms is not at second precision: "
         "metadata.annotations.serving.knative.dev/rollout-duration",
+    ),
+    "rollout duration in camel case": (
+        with_metadata(annotations={"serving.knative.dev/rolloutDuration": "1500ms"}),
+        "rollout-duration=1500ms is not at second precision: "
+        "metadata.annotations.serving.knative.dev/rolloutDuration",
     ),
     "rollout duration sign": (
         with_metadata(annotations={"serving.knative.dev/rollout-duration": "-5s"}),
@@ -482,7 +491,12 @@ def test_a_template_with_a_name_changes_only_with_it(api: Api) -> None:
     assert message.startswith(
         "Saw the following changes without a name change (-old +new): spec.template.metadata.name\n"
     )
-    assert "timeoutSeconds" in message
+    assert message.endswith("\nspec.timeoutSeconds:\n\t-: 300\n\t+: 11")
+    containers = [{"image": "other", "name": "user-container", "env": [{"name": "A"}]}]
+    image: Obj = {"spec": {"template": {"spec": {"containers": containers}}}}
+    message = refused(api.merge("services", "named", image))
+    assert 'spec.containers[0].image:\n\t-: "counter"\n\t+: "other"' in message
+    assert 'spec.containers[0].env:\n\t-: <none>\n\t+: [{"name": "A"}]' in message
     shorter["spec"]["template"]["metadata"] = {"name": "named-two"}
     assert good(api.merge("services", "named", shorter))["metadata"]["generation"] == 2
 
@@ -538,14 +552,22 @@ def mapping(domain: str, **ref: str) -> Obj:
 
 
 MAPPINGS: list[tuple[Obj, str]] = [
-    (
-        mapping("x.svc.cluster.local"),
-        "invalid value: x.svc.cluster.local: metadata.name\n"
-        'must not be a subdomain of cluster local domain "svc.cluster.local"',
+    *(
+        (
+            mapping(name),
+            f'invalid name "{name}": must not be a subdomain of cluster local domain '
+            '"cluster.local": metadata.name',
+        )
+        for name in ("x.svc.cluster.local", "svc.cluster.local", "x.cluster.local")
     ),
     (
-        mapping("svc.cluster.local"),
-        "invalid value: svc.cluster.local: metadata.name\nmust not be the same as a cluster domain",
+        mapping("shop"),
+        'invalid name "shop": name: Invalid value: "shop": should be a domain with at least two '
+        "segments separated by dots: metadata.name",
+    ),
+    (
+        {**mapping(""), "metadata": {"name": "shop.example.org", "generateName": "shop"}},
+        "must not set the field(s): metadata.generateName",
     ),
     (mapping("shop.example.org", name=""), "missing field(s): spec.ref.name"),
     (mapping("shop.example.org", kind=""), "missing field(s): spec.ref.kind"),

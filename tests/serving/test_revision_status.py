@@ -132,6 +132,23 @@ def test_once_initialized_it_is_ready_even_at_zero() -> None:
         pytest.param(
             Observed(
                 deployment(),
+                autoscaler(),
+                (
+                    pod(
+                        containerStatuses=[
+                            {"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+                        ]
+                    ),
+                ),
+            ),
+            "ContainerHealthy",
+            "ExitCode0",
+            "Container failed with: container exited with no error",
+            id="end without a word",
+        ),
+        pytest.param(
+            Observed(
+                deployment(),
                 autoscaler(("Active", "False", "TimedOut")),
                 (),
             ),

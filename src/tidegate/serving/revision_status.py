@@ -165,7 +165,8 @@ def _container_failure(pods: tuple[Object, ...]) -> Verdict | None:
             if not ended:
                 continue
             code = ended.get("exitCode", 0)
-            said = ended.get("message") or f"exit code {code} ({ended.get('reason') or 'Error'})"
+            unsaid = f"exit code {code} ({ended.get('reason') or 'Error'})"
+            said = ended.get("message") or (unsaid if code else "container exited with no error")
             return false(f"ExitCode{code}", f"Container failed with: {said}")
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
@@ -13,6 +14,9 @@ from tidegate.apis.settings import Settings
 Annotations = Mapping[str, str]
 
 _MAX_INT32 = 2**31 - 1
+# Python's own parsers also take spaces, underscores and words, which no other reader does.
+_INTEGER = re.compile(r"[+-]?[0-9]+\Z")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\Z")
 _MIN_WINDOW = Fraction(6)
 _MAX_WINDOW = Fraction(3600)
 # Knative refuses every class of its own domain that it does not ship; MPA comes with Tidegate.
@@ -64,11 +68,10 @@ def _whole_number(
     if found is None:
         return None
     key, text = found
-    try:
-        return key, text, int(text)
-    except ValueError:
+    if not _INTEGER.match(text):
         errors.invalid(text, key)
         return None
+    return key, text, int(text)
 
 
 def _integer(annotations: Annotations, name: str, errors: FieldErrors) -> int:
@@ -136,12 +139,10 @@ def _number(
     if found is None:
         return
     key, text = found
-    try:
-        value = float(text)
-    except ValueError:
+    if not _NUMBER.match(text):
         errors.invalid(text, key)
         return
-    check(key, value)
+    check(key, float(text))
 
 
 def _validate_range(

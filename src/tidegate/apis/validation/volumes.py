@@ -7,6 +7,7 @@ from tidegate.apis.fields import items, part
 from tidegate.apis.names import is_dns1123_label
 from tidegate.apis.settings import Settings
 from tidegate.kube.objects import Object
+from tidegate.kube.quantities import parse_quantity
 
 _ALWAYS = ("secret", "configMap", "projected")
 _GATED = {
@@ -90,9 +91,21 @@ def _validate_contents(volume: Object, errors: FieldErrors) -> None:
         _validate_items(items(volume, source, "items"), errors)
     for index, projection in enumerate(items(volume, "projected", "sources")):
         _validate_projection(projection, errors.at("projected", index))
-    medium = part(volume, "emptyDir").get("medium") or ""
+    _validate_empty_dir(part(volume, "emptyDir"), errors.at("emptyDir"))
+
+
+def _validate_empty_dir(source: Object, errors: FieldErrors) -> None:
+    medium = source.get("medium") or ""
     if medium not in ("", "Memory"):
-        errors.at("emptyDir").invalid(medium, "medium")
+        errors.invalid(medium, "medium")
+    limit = source.get("sizeLimit")
+    try:
+        negative = limit is not None and parse_quantity(limit) < 0
+    except ValueError:
+        errors.invalid(limit, "sizeLimit", "must be a quantity, e.g. 500Mi or 1Gi")
+        return
+    if negative:
+        errors.invalid(limit, "sizeLimit")
 
 
 def _validate_projection(projection: Object, errors: FieldErrors) -> None:
