@@ -39,6 +39,32 @@ async def test_ended_pods_are_known_to_the_next_control_plane(tmp_path: Path) ->
     assert [usage.uid for usage in Ledger(tmp_path, clock=clock).usage()] == ["b", "a"]
 
 
+def test_a_torn_line_does_not_swallow_the_next(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    ledger = Ledger(tmp_path, clock=clock)
+    path = tmp_path / "meter" / "ledger.jsonl"
+    path.write_text('{"namespace": "torn')
+    for uid in ("a", "b"):
+        ledger.start(meter(uid, clock.time()))
+        ledger.end(uid)
+    assert [usage.uid for usage in Ledger(tmp_path, clock=clock).usage()] == ["b", "a"]
+    assert path.read_text().count("\n\n") == 0
+
+
+def test_a_pod_stays_open_until_its_end_is_written_down(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    ledger = Ledger(tmp_path, clock=clock)
+    ledger.start(meter("a", clock.time()))
+    obstacle = tmp_path / "meter" / "ledger.jsonl"
+    obstacle.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        ledger.end("a")
+    assert [usage.running for usage in ledger.usage()] == [True]
+    obstacle.rmdir()
+    ledger.end("a")
+    assert [usage.running for usage in Ledger(tmp_path, clock=clock).usage()] == [False]
+
+
 def test_a_pod_never_costs_less_than_nothing(tmp_path: Path) -> None:
     clock = VirtualClock()
     ledger = Ledger(tmp_path, clock=clock)

@@ -8,12 +8,15 @@ until the last sign of life, which is the change time of the file `alive`.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tidegate.kube.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 _ENDED_KEPT = 1000
 _ALIVE_SECONDS = 5.0
@@ -89,19 +92,15 @@ class Ledger:
 
         A control plane that died between writing this down and forgetting the pod ends it again.
         """
-        meter = self._open.pop(uid, None)
-        if meter is None or any(
-            (ended.uid, ended.started) == (meter.uid, meter.started) for ended in self._ended
-        ):
+        meter = self._open.get(uid)
+        if meter is None:
             return
-        usage = meter.usage(self._clock.time() if at is None else at, running=False)
-        self._ended.append(usage)
-        line = json.dumps(asdict(usage)).encode() + b"\n"
-        handle = os.open(self._ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(handle, line)
-        finally:
-            os.close(handle)
+        if not any((e.uid, e.started) == (meter.uid, meter.started) for e in self._ended):
+            usage = meter.usage(self._clock.time() if at is None else at, running=False)
+            self._write_down(usage)
+            self._ended.append(usage)
+        # Not before it is written: who ends it again after a failure must find it open.
+        del self._open[uid]
 
     def usage(self) -> list[PodUsage]:
         """Running pods, then those that ended last, newest first."""
@@ -112,8 +111,20 @@ class Ledger:
     async def run(self) -> None:
         """Give signs of life until cancelled."""
         while True:
-            self._alive.touch(mode=0o600)
+            try:
+                self._alive.touch(mode=0o600)
+            except OSError as error:
+                logger.warning("the meter's sign of life cannot be given: %s", error)
             await self._clock.sleep(_ALIVE_SECONDS)
+
+    def _write_down(self, usage: PodUsage) -> None:
+        line = json.dumps(asdict(usage)).encode() + b"\n"
+        handle = os.open(self._ledger, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(handle, "r+b") as file:
+            # What a crash or a full disk has cut off must not swallow the line after it.
+            if file.seek(0, os.SEEK_END) and os.pread(handle, 1, file.tell() - 1) != b"\n":
+                line = b"\n" + line
+            file.write(line)
 
     @property
     def _ledger(self) -> Path:
