@@ -6,13 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.node.machine import Machine
-from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.errors import UserError
-from tidegate.kube.objects import Object
-from tidegate.node.gpus import Gpus
-from tidegate.node.lifecycle.placement import Placer
-from tidegate.node.ports import PortAllocator
 from tidegate.node.specs import USE_SPECS_ANNOTATION, Spec, SpecError, choose, load_table
 
 SEED = "ecs.gn5-c4g1.xlarge,ecs.gn5i-c8g1.2xlarge,ecs.gn5-c8g1.2xlarge"
@@ -74,71 +68,3 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     path.write_text('currency = "USD"\ndefault = "2-4Gi"\nper_hour = { vcpu = -1 }\ntypes = {}')
     with pytest.raises(UserError, match=r"per_hour\.vcpu"):
         load_table(path)
-
-
-def placer(*, gpus: int = 0, max_pods: int = 100) -> Placer:
-    ports = PortAllocator(100, 199, clock=VirtualClock(), claims=Machine(), start=100)
-    return Placer(TABLE, gpus=Gpus(gpus), ports=ports, max_pods=max_pods)
-
-
-def pod(gpus: int | str = 0, **annotations: str) -> Object:
-    limits = {"nvidia.com/gpu": gpus} if gpus else {}
-    return {
-        "metadata": {"annotations": annotations},
-        "spec": {"containers": [{"name": "main", "resources": {"limits": limits}}]},
-    }
-
-
-async def place(placer: Placer, pod: Object) -> tuple[object, list[str]]:
-    """The placement, or None with the refusal."""
-    told: list[str] = []
-
-    class RefusedError(Exception):
-        pass
-
-    async def refused(message: str) -> None:
-        told.append(message)
-        raise RefusedError
-
-    try:
-        return await placer.place(pod, [8080], refused), told
-    except RefusedError:
-        return None, told
-
-
-async def test_gpus_are_exclusive_and_come_back() -> None:
-    node = placer(gpus=3)
-    first, _ = await place(node, pod(gpus=2))
-    assert first is not None
-    assert first.gpus == (0, 1)  # type: ignore[attr-defined]
-    nothing, told = await place(node, pod(gpus="2"))
-    assert nothing is None
-    assert told == [
-        "0/1 nodes are available: Insufficient nvidia.com/gpu (2 asked for, the machine has 3)"
-    ]
-    node.release(first)  # type: ignore[arg-type]
-    again, _ = await place(node, pod(gpus=3))
-    assert again.gpus == (0, 1, 2)  # type: ignore[union-attr, attr-defined]
-
-
-async def test_a_gpu_spec_gets_gpus_that_are_free() -> None:
-    node = placer(gpus=1)
-    wish = pod(**{USE_SPECS_ANNOTATION: "ecs.gn5-c4g1.xlarge"})
-    first, _ = await place(node, wish)
-    second, _ = await place(node, wish)
-    plain, _ = await place(node, pod())
-    assert [found.gpus for found in (first, second, plain)] == [(0,), (), ()]  # type: ignore[attr-defined]
-
-
-async def test_the_node_takes_so_many_pods() -> None:
-    node = placer(max_pods=1)
-    await place(node, pod())
-    assert (await place(node, pod()))[1] == ["0/1 nodes are available: the node has its 1 pods"]
-
-
-async def test_a_placement_is_restored_from_the_pods_annotations() -> None:
-    node = placer(gpus=1)
-    placement, _ = await place(node, pod(gpus=1))
-    other = placer(gpus=1)
-    assert other.restore(pod(**placement.annotations())) == placement  # type: ignore[attr-defined]
-    assert (await place(other, pod(gpus=1)))[0] is None

@@ -109,6 +109,7 @@ class Node:
                 gpus=self._gpus,
                 ports=self._ports,
                 max_pods=settings.max_pods,
+                clock=clock,
             ),
             ledger=self._ledger,
             events=Events(recorder),

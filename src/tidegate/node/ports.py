@@ -101,6 +101,12 @@ class PortAllocator:
                 self._taken.discard(port)
                 self._resting[port] = until
 
+    def return_unused(self, ports: Iterable[int]) -> None:
+        """Give ports back that no pod has had; they need no rest."""
+        for port in ports:
+            self._taken.discard(port)
+            self._claims.drop(port)
+
     def close(self) -> None:
         """Give up the claims; pods that run hold their ports themselves."""
         self._claims.close()

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tidegate.kube.clock import Clock
 from tidegate.kube.errors import InternalFault, UserError
 from tidegate.kube.objects import Object, annotations_of
 from tidegate.node.fields import part, parts
 from tidegate.node.gpus import GPU_RESOURCE, Gpus
+from tidegate.node.lifecycle.waiting import within
 from tidegate.node.ports import PORTS_ANNOTATION, PortAllocator, ports_annotation, real_ports_of
 from tidegate.node.specs import (
     PRICE_ANNOTATION,
     SPEC_ANNOTATION,
-    Spec,
     SpecError,
     SpecTable,
     choose,
 )
 
 GPUS_ANNOTATION = "tidegate.dev/gpus"
+
+# A port that has rested is free without anybody giving it back.
+_LOOK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,17 @@ class Placer:
         gpus: those of the machine.
         ports: the allocator.
         max_pods: how many pods the node takes.
+        clock: for looking again.
     """
 
     def __init__(
-        self, table: SpecTable, *, gpus: Gpus, ports: PortAllocator, max_pods: int
+        self, table: SpecTable, *, gpus: Gpus, ports: PortAllocator, max_pods: int, clock: Clock
     ) -> None:
         self._table = table
         self._gpus = gpus
         self._ports = ports
         self._max_pods = max_pods
+        self._clock = clock
         self._specs: Counter[str] = Counter()
         self._pods = 0
         self._freed = asyncio.Event()
@@ -82,7 +88,8 @@ class Placer:
         """Wait for a place; `refused` is told why there is none, once per reason."""
         told = ""
         while True:
-            self._freed.clear()
+            # Taken before the look: what is given back while `refused` is told counts as well.
+            freed = self._freed
             try:
                 placement, problem = self._try(pod, container_ports)
             except UserError as error:
@@ -92,7 +99,7 @@ class Placer:
             if problem != told:
                 told = problem
                 await refused(problem)
-            await self._freed.wait()
+            await within(_LOOK_SECONDS, freed.wait(), clock=self._clock)
 
     def restore(self, pod: Object) -> Placement:
         """Account for a pod that has its place from before."""
@@ -112,12 +119,20 @@ class Placer:
         return placement
 
     def add_ports(self, placement: Placement, container_ports: Iterable[int]) -> Placement:
-        """The placement with ports for those that have none yet."""
-        ports = dict(placement.ports)
-        for port in container_ports:
-            if port not in ports:
-                ports[port] = self._ports.allocate()
-        return Placement(placement.spec, placement.price, placement.gpus, ports)
+        """The placement with ports for those that have none yet, or none of them.
+
+        Raises:
+            InternalFault: there are too few.
+        """
+        added: dict[int, int] = {}
+        try:
+            for port in container_ports:
+                if port not in placement.ports and port not in added:
+                    added[port] = self._ports.allocate()
+        except InternalFault:
+            self._ports.return_unused(added.values())
+            raise
+        return replace(placement, ports={**placement.ports, **added})
 
     def release(self, placement: Placement) -> None:
         """Give everything back; pods that wait try again."""
@@ -125,7 +140,8 @@ class Placer:
         self._pods -= 1
         self._gpus.release(placement.gpus)
         self._ports.release(placement.ports.values())
-        self._freed.set()
+        freed, self._freed = self._freed, asyncio.Event()
+        freed.set()
 
     def _try(self, pod: Object, container_ports: Iterable[int]) -> tuple[Placement | None, str]:
         if self._pods >= self._max_pods:
@@ -142,19 +158,14 @@ class Placer:
                 f"0/1 nodes are available: Insufficient {GPU_RESOURCE}"
                 f" ({wanted} asked for, the machine has {self._gpus.count})"
             )
-        return self._reserve(spec, gpus, container_ports), ""
-
-    def _reserve(
-        self, spec: Spec, gpus: tuple[int, ...], container_ports: Iterable[int]
-    ) -> Placement:
         try:
             placement = self.add_ports(Placement(spec.name, spec.price, gpus, {}), container_ports)
-        except InternalFault:
+        except InternalFault as error:
             self._gpus.release(gpus)
-            raise
+            return None, f"0/1 nodes are available: {error}"
         self._specs[spec.name] += 1
         self._pods += 1
-        return placement
+        return placement, ""
 
     def _price(self, name: str, text: str) -> float:
         try:
