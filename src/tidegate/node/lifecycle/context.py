@@ -13,7 +13,7 @@ from tidegate.node.lifecycle.environment import declared_ports
 from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.placement import Placement
 from tidegate.node.lifecycle.volumes import Volumes
-from tidegate.node.ports import PORTS_ANNOTATION, ports_annotation
+from tidegate.node.ports import PORTS_ANNOTATION, ports_annotation, real_ports_of
 
 
 @dataclass
@@ -45,9 +45,10 @@ class PodContext:
     async def ensure_ports(self, container: Object, image_ports: Sequence[ImagePort]) -> None:
         """Give the container's ports real ones, and say so on the pod before it starts."""
         wanted = declared_ports(container, image_ports)
-        if all(port in self.placement.ports for port in wanted):
-            return
         self.placement = self.host.placer.add_ports(self.placement, wanted)
+        # What counts is what stands on the pod: an earlier write of them may have failed.
+        if self.placement.ports.items() <= real_ports_of(self.pod).items():
+            return
         annotation = {PORTS_ANNOTATION: ports_annotation(self.placement.ports)}
         self.observe(
             await self.host.client.patch(

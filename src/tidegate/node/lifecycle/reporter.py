@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from tidegate.kube.errors import ApiError, NotFound
-from tidegate.kube.objects import Object, name_of, namespace_of
+from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
 from tidegate.kube.resources import PODS
 from tidegate.kube.waiting import first_of
 from tidegate.node.lifecycle.host import Host
@@ -64,11 +64,10 @@ class StatusReporter:
                 return
             except ApiError as error:
                 logger.warning("status of pod %s: %s; again soon", name_of(self._read()), error)
-                self._dirty.set()
                 await self._host.clock.sleep(_RETRY_SECONDS)
 
     async def flush(self) -> None:
-        """Write now what is not written yet. Raises ApiError."""
+        """Write now what is not written yet; what fails is left to `run`. Raises ApiError."""
         async with self._writing:
             self._dirty.clear()
             self._urgent.clear()
@@ -76,12 +75,16 @@ class StatusReporter:
             if status == self._last:
                 return
             pod = self._read()
-            answer = await self._host.client.patch(
-                PODS,
-                name_of(pod),
-                {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status},
-                namespace=namespace_of(pod),
-                subresource="status",
-            )
+            try:
+                answer = await self._host.client.patch(
+                    PODS,
+                    name_of(pod),
+                    {"metadata": {"uid": uid_of(pod)}, "status": status},
+                    namespace=namespace_of(pod),
+                    subresource="status",
+                )
+            except BaseException:
+                self._dirty.set()
+                raise
             self._last = status
             self._written(answer)
