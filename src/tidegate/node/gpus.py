@@ -49,18 +49,31 @@ class Gpus:
         self._free.update(index for index in indexes if index < self.count)
 
 
-async def count_gpus() -> int:
-    """How many NVIDIA GPUs the driver shows; 0 without a driver."""
+async def count_gpus(*, timeout: float = 10.0) -> int:
+    """How many NVIDIA GPUs the driver shows; 0 without a driver, or with one that hangs.
+
+    Args:
+        timeout: seconds that `nvidia-smi` may take.
+    """
     with contextlib.suppress(OSError):
         return len(await asyncio.to_thread(lambda: list(_DRIVER.iterdir())))
     with contextlib.suppress(OSError, TimeoutError):
-        process = await asyncio.create_subprocess_exec(
-            "nvidia-smi",
-            "--list-gpus",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(10):
-            output, _ = await process.communicate()
-        return len(output.splitlines()) if process.returncode == 0 else 0
+        async with asyncio.timeout(timeout):
+            return len((await _list_gpus()).splitlines())
     return 0
+
+
+async def _list_gpus() -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        "nvidia-smi",
+        "--list-gpus",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return output if process.returncode == 0 else b""
