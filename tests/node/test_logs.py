@@ -3,6 +3,7 @@ from __future__ import annotations
 # The tests write small log files.
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tidegate.kube.errors import BadRequest
 from tidegate.kube.informer import Informer
 from tidegate.kube.resources import PODS
 from tidegate.node.logs import LogSource
-from tidegate.node.runtime.process.container_logs import LOG_LIMIT, LogFile
+from tidegate.node.runtime.process.container_logs import LOG_LIMIT, LogFile, Pump
 
 NOW = 1_700_000_000.0
 
@@ -119,6 +120,20 @@ async def test_a_container_must_be_named_where_there_are_several(tmp_path: Path)
     assert await scene.read(container="main") == b"x\n"
     with pytest.raises(BadRequest, match="waiting to start"):
         await scene.read(container="other")
+
+
+def test_a_full_disk_does_not_end_who_copies_the_logs() -> None:
+    source, sink = os.pipe()
+    os.set_blocking(source, False)
+    pump = Pump(source, "stdout", LogFile("/dev/full"))
+    heard: list[bytes] = []
+    pump.listener = heard.append
+    os.write(sink, b"hello\n")
+    assert pump.copy()
+    os.close(sink)
+    assert not pump.copy()
+    pump.close()
+    assert heard == [b"hello\n"]
 
 
 def test_log_files_rotate_at_their_limit(tmp_path: Path) -> None:

@@ -127,6 +127,14 @@ async def test_a_module_that_cannot_be_preloaded_is_a_clear_error(
         await runtime.prepare(image)
 
 
+async def test_an_environment_that_is_gone_is_a_clear_error(
+    runtime: ProcessRuntime, tmp_path: Path
+) -> None:
+    image = dataclasses.replace(await pull(tmp_path), environment=tmp_path / "gone")
+    with pytest.raises(BrokenImageError, match=r"cannot be started: .*gone/bin/python"):
+        await runtime.prepare(image)
+
+
 async def test_a_signal_reaches_the_whole_group_and_shows_in_the_exit(
     runtime: ProcessRuntime, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from tidegate.node.service_proxy.listeners import (
     free_address,
     is_served,
     listeners_of,
+    load_balancer_of,
 )
 from tidegate.node.service_proxy.proxy import TcpProxy, is_taken
 
@@ -259,6 +260,17 @@ def test_endpoints_are_the_ready_ones_of_the_named_port() -> None:
         {**endpoint_slice("d", 1004), "endpoints": [{"addresses": ["127.0.0.2"]}]},
     ]
     assert endpoints_of(slices, "http") == [("127.0.0.1", 1001), ("127.0.0.2", 1004)]
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [("127.88.0.7", "127.88.0.7"), ("10.0.0.1", ""), ("a.example.com", ""), ("", "")],
+)
+def test_only_addresses_of_this_nodes_network_are_taken_from_a_status(
+    written: str, address: str
+) -> None:
+    status = {"loadBalancer": {"ingress": [{"ip": written}]}}
+    assert load_balancer_of({**service(), "status": status}) == address
 
 
 def test_free_addresses_come_from_the_bottom() -> None:

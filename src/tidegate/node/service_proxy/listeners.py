@@ -6,6 +6,7 @@ ports it wants; node ports are opened on the platform's bind address.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -71,8 +72,10 @@ def load_balancer_of(service: Object) -> str:
     """The address in the Service's status, empty if there is none of this node's network."""
     for ingress in parts(part(part(service, "status"), "loadBalancer"), "ingress"):
         address = str(ingress.get("ip") or "")
-        if address and ipaddress.ip_address(address) in LOAD_BALANCER_NETWORK:
-            return address
+        # Whoever may write a status may have written anything.
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(address) in LOAD_BALANCER_NETWORK:
+                return address
     return ""
 
 

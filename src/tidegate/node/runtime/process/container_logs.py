@@ -22,7 +22,7 @@ class LogFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._handle = self._open()
         self._size = os.fstat(self._handle).st_size
         self._users = 0
 
@@ -36,18 +36,21 @@ class LogFile:
             os.close(self._handle)
 
     def write(self, data: bytes) -> None:
-        if self._size and self._size + len(data) > LOG_LIMIT:
-            self._rotate()
-        self._size += len(data)
-        os.write(self._handle, data)
+        """Append; what a full disk does not take is lost, for the container must go on."""
+        with contextlib.suppress(OSError):
+            if self._size and self._size + len(data) > LOG_LIMIT:
+                self._rotate()
+            self._size += os.write(self._handle, data)
 
     def _rotate(self) -> None:
         os.replace(self.path, f"{self.path}.1")
+        fresh = self._open()
         os.close(self._handle)
-        self._handle = os.open(
-            self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        self._handle = fresh
         self._size = 0
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 class Pump:

@@ -193,7 +193,12 @@ class Templates:
         Raises:
             BrokenImageError: it did not come up; with the end of what it wrote.
         """
-        pid = await asyncio.to_thread(self._spawn, name, image)
+        try:
+            pid = await asyncio.to_thread(self._spawn, name, image)
+        except OSError as error:
+            raise BrokenImageError(
+                f"the template of image {image.name} cannot be started: {error}"
+            ) from error
         connecting = asyncio.ensure_future(self.connect(name))
         dying = asyncio.ensure_future(process_name(pid).wait_dead())
         try:
