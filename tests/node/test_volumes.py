@@ -20,6 +20,7 @@ from tidegate.kube.objects import Object
 from tidegate.kube.resources import CONFIG_MAPS, SECRETS
 from tidegate.node.lifecycle import mounting
 from tidegate.node.lifecycle.directory import PodDirectory
+from tidegate.node.lifecycle.payload import File, write_payload
 from tidegate.node.lifecycle.sources import ConfigError, Sources
 from tidegate.node.lifecycle.volumes import Volumes
 
@@ -136,6 +137,24 @@ async def test_a_changed_source_changes_all_files_at_once(api: RunningApi, tmp_p
     assert os.listdir(held) == []
     os.close(held)
     assert len([name for name in os.listdir(directory) if name.startswith("..")]) == 2
+
+
+async def test_a_container_may_change_the_permissions_of_its_empty_directory(
+    api: RunningApi, tmp_path: Path
+) -> None:
+    made, obj = volumes(api, tmp_path), with_volume(emptyDir={})
+    await made.make(obj)
+    directory = made.directory.volume("v")
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o777
+    directory.chmod(0o700)
+    await made.make(obj)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_files_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError):
+        write_payload(tmp_path, {"a": File(b"file"), "a/b": File(b"in it")})
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_modes_and_groups(api: RunningApi, tmp_path: Path) -> None:

@@ -38,8 +38,12 @@ def write_payload(directory: Path, files: Mapping[str, File], *, group: int | No
         return False
     fresh = Path(tempfile.mkdtemp(dir=directory, prefix="..new-"))
     fresh.chmod(0o755)
-    for name, file in files.items():
-        _write(fresh / name, file, group)
+    try:
+        for name, file in files.items():
+            _write(fresh / name, file, group)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     former = data.readlink() if data.is_symlink() else None
     link = directory / "..data_tmp"
     link.unlink(missing_ok=True)

@@ -203,13 +203,16 @@ def _safe(path: str) -> str:
 
 
 def _make_empty(path: Path, group: int | None) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    give(path, user=None, group=group)
+    if path.is_dir():
+        return  # its programs may have given it other permissions
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.mkdir(mode=0o700, exist_ok=True)
+    give(fresh, user=None, group=group)
     # Any user of the pod's containers may use it.
-    path.chmod(0o777 if group is None else 0o2777)
+    fresh.chmod(0o777 if group is None else 0o2777)
+    fresh.rename(path)
 
 
 def _link_host_path(link: Path, target: Path) -> None:
-    link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
+    if not link.is_symlink():
+        link.symlink_to(target)
