@@ -249,6 +249,18 @@ async def test_a_failed_liveness_probe_restarts_the_container(theatre: Stage) ->
     )
 
 
+async def test_without_grace_an_unhealthy_container_is_killed_at_once(theatre: Stage) -> None:
+    theatre.start()
+    deaf = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(1000)"
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
+    await theatre.create(
+        "a",
+        container={"command": ["python3", "-c", deaf], "livenessProbe": probe},
+        terminationGracePeriodSeconds=0,
+    )
+    await theatre.until("a", lambda p: main_of(p)["restartCount"] == 1)
+
+
 async def test_exec_probes_run_in_the_containers_environment(theatre: Stage) -> None:
     theatre.start()
     probe = {"exec": {"command": ["sh", "-c", 'test "$COLOUR" = green']}, "periodSeconds": 1}

@@ -14,7 +14,7 @@ from typing import Any
 from tidegate.kube.errors import ApiError, TidegateError
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
 from tidegate.kube.waiting import within
-from tidegate.node.fields import part, parts
+from tidegate.node.fields import grace_of, part, parts
 from tidegate.node.images.errors import ImageError
 from tidegate.node.lifecycle.backoff import BackOff
 from tidegate.node.lifecycle.context import PodContext
@@ -311,8 +311,7 @@ class ContainerRunner:
         self._set(urgent=True, ready=False)
         if self._container is not None:
             self._container.signal(signal.SIGTERM)
-            grace = float(self._context.pod["spec"].get("terminationGracePeriodSeconds") or 30)
-            await self._host.clock.sleep(grace)
+            await self._host.clock.sleep(grace_of(self._context.pod))
             self._container.signal(signal.SIGKILL)
 
     async def _before_stop(self, grace: float) -> None:

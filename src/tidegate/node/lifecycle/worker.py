@@ -12,7 +12,7 @@ from tidegate.kube.errors import ApiError, NotFound
 from tidegate.kube.objects import Object, annotations_of, is_deleting, name_of, namespace_of, uid_of
 from tidegate.kube.resources import PODS
 from tidegate.kube.waiting import first_of
-from tidegate.node.fields import is_over
+from tidegate.node.fields import grace_of, is_over
 from tidegate.node.images.errors import ImageError
 from tidegate.node.lifecycle.container import ContainerRunner
 from tidegate.node.lifecycle.context import PodContext
@@ -24,12 +24,12 @@ from tidegate.node.lifecycle.reporter import StatusReporter
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.status import pod_status, unschedulable_status
 from tidegate.node.lifecycle.volumes import is_refreshed
+from tidegate.node.lifecycle.waiting import first_of
 from tidegate.node.meter import Meter
 
 logger = logging.getLogger(__name__)
 
 STARTED_ANNOTATION = "tidegate.dev/started-at"
-_DEFAULT_GRACE = 30.0
 _VANISHED_GRACE = 2.0
 _LEAST_GRACE = 2.0
 _RETRY_SECONDS = 2.0
@@ -187,7 +187,7 @@ class PodWorker:
                 spec=placement.spec,
                 price=placement.price,
                 started=now,
-                grace=_grace(pod),
+                grace=grace_of(pod),
             )
         directory.create(known)
         self._started = known.started
@@ -234,7 +234,7 @@ class PodWorker:
             for task in beside:
                 task.cancel()
         if not self._deleting.is_set():
-            await self._stop(self._sidecars(), _grace(self._read()))
+            await self._stop(self._sidecars(), grace_of(self._read()))
 
     async def _run_main_containers(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -273,7 +273,7 @@ class PodWorker:
     async def _terminate(self) -> None:
         self._terminating = True
         self._changed(True)
-        grace = _VANISHED_GRACE if self._vanished else _grace(self._read())
+        grace = _VANISHED_GRACE if self._vanished else grace_of(self._read())
         deadline = self._host.clock.monotonic() + grace
         others = [runner for runner in self._init if not runner.is_sidecar]
         await self._stop((*others, *self._containers), grace)
@@ -369,14 +369,3 @@ def meter_of(record: PodRecord) -> Meter:
 
 def _all_containers(pod: Object) -> list[Object]:
     return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-
-
-def _grace(pod: Object) -> float:
-    """Seconds between SIGTERM and SIGKILL: the deletion's, else the pod's own."""
-    for value in (
-        pod["metadata"].get("deletionGracePeriodSeconds"),
-        pod["spec"].get("terminationGracePeriodSeconds"),
-    ):
-        if value is not None:
-            return float(value)
-    return _DEFAULT_GRACE
