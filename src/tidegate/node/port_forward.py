@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 from tidegate.kube.errors import BadRequest, NotFound
 from tidegate.kube.informer import Informer
-from tidegate.kube.objects import annotations_of
 from tidegate.node.lifecycle.status import POD_IP
-from tidegate.node.ports import PORTS_ANNOTATION
+from tidegate.node.ports import real_ports_of
 
 
 class PortSource:
@@ -35,7 +33,7 @@ class PortSource:
         obj = self._pods.get(pod, namespace)
         if obj is None:
             raise NotFound(f'pods "{pod}" not found', resource="pods", name=pod)
-        real = json.loads(annotations_of(obj).get(PORTS_ANNOTATION) or "{}").get(str(port))
+        real = real_ports_of(obj).get(port)
         if real is None:
             raise BadRequest(f"pod {pod} declares no port {port}")
-        return await asyncio.open_connection(POD_IP, int(real))
+        return await asyncio.open_connection(POD_IP, real)

@@ -45,7 +45,7 @@ class Environments:
         text = "" if requirements is None else await asyncio.to_thread(_read, requirements)
         key = environment_key(text)
         target = self._root / key
-        if await asyncio.to_thread(target.is_dir):
+        with contextlib.suppress(FileNotFoundError):
             # When it was last used is what it is removed by.
             await asyncio.to_thread(os.utime, target)
             return target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from tidegate.kube.waiting import within
@@ -51,7 +50,7 @@ class ImagePull:
     async def pull(self) -> Image:
         """The image, its environment built and its template warm."""
         while True:
-            began = time.monotonic()
+            began = self._host.clock.monotonic()
             try:
                 if self._never:
                     await self._require_present()
@@ -68,7 +67,7 @@ class ImagePull:
                     text = f'Container image "{self._reference}" already present on machine'
                     self._event("Pulled", text)
                     return image
-                took = time.monotonic() - began
+                took = self._host.clock.monotonic() - began
                 text = f'Successfully pulled image "{self._reference}" in {took:.3f}s'
                 self._event("Pulled", text)
                 return image
