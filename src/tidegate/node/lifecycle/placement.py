@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from tidegate.kube.clock import Clock
 from tidegate.kube.errors import InternalFault, UserError
 from tidegate.kube.objects import Object, annotations_of
+from tidegate.kube.waiting import within
 from tidegate.node.fields import part, parts
 from tidegate.node.gpus import GPU_RESOURCE, Gpus
-from tidegate.node.lifecycle.waiting import within
 from tidegate.node.ports import PORTS_ANNOTATION, PortAllocator, ports_annotation, real_ports_of
 from tidegate.node.specs import (
     PRICE_ANNOTATION,

@@ -24,7 +24,6 @@ from tidegate.node.lifecycle.reporter import StatusReporter
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.status import pod_status, unschedulable_status
 from tidegate.node.lifecycle.volumes import is_refreshed
-from tidegate.node.lifecycle.waiting import first_of
 from tidegate.node.meter import Meter
 
 logger = logging.getLogger(__name__)
