@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,19 @@ async def test_next_waits_for_an_event_and_gives_up_after_its_timeout():
     log.advance(2)
     assert [e.version for e in await waiting] == [2]
     assert cursor.version == 2
+
+
+async def test_an_object_takes_the_memory_of_its_bytes(tmp_path):
+    """Beside them and what the test has made before, only little is kept."""
+    sizes = (2_000, 100_000)
+    things = {size: {"metadata": {"name": f"x{size}"}, "value": "x" * size} for size in sizes}
+    async with Store(tmp_path / "state.db") as store:
+        await store.put("/pods", Key("", "first"), {"metadata": {"name": "first"}})
+        for size, made in things.items():
+            tracemalloc.start()
+            try:
+                stored = await store.put("/pods", Key("", f"x{size}"), made)
+                taken = tracemalloc.get_traced_memory()[0]
+            finally:
+                tracemalloc.stop()
+            assert taken < len(stored.raw) + 8_000

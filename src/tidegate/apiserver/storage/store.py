@@ -20,7 +20,7 @@ import orjson
 
 from tidegate.apiserver.storage.database import CommitFailed, Database, Row
 from tidegate.apiserver.storage.log import Cursor, EventLog
-from tidegate.apiserver.storage.stored import Event, Stored
+from tidegate.apiserver.storage.stored import Event, Stored, packed
 from tidegate.kube.client import EventType
 from tidegate.kube.errors import ServiceUnavailable
 from tidegate.kube.objects import Key, Object
@@ -178,7 +178,7 @@ class Store:
         self._check_open()
         version = self._assigned + 1
         obj["metadata"]["resourceVersion"] = str(version)
-        stored = Stored(obj, orjson.dumps(obj), version)
+        stored = Stored(obj, packed(obj), version)
         self._assigned = version
         return await self._submit(bucket, key, stored, removed=False)
 
@@ -191,7 +191,7 @@ class Store:
         self._check_open()
         version = self._assigned + 1
         shown = {**last, "metadata": {**last["metadata"], "resourceVersion": str(version)}}
-        stored = Stored(shown, orjson.dumps(shown), version)
+        stored = Stored(shown, packed(shown), version)
         self._assigned = version
         return await self._submit(bucket, key, stored, removed=True)
 
