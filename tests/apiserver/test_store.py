@@ -188,3 +188,36 @@ async def test_an_object_takes_the_memory_of_its_bytes(tmp_path):
             finally:
                 tracemalloc.stop()
             assert taken < len(stored.raw) + 8_000
+
+
+async def test_objects_with_the_same_labels_share_them(tmp_path):
+    def labelled(name: str, **labels: str) -> dict:
+        return {"metadata": {"name": name, "labels": labels}}
+
+    async with Store(tmp_path / "state.db") as store:
+        one, two, other = [
+            await store.put("/pods", Key("", made["metadata"]["name"]), made)
+            for made in (labelled("a", x="1"), labelled("b", x="1"), labelled("c", x="2"))
+        ]
+    assert one.labels is two.labels == {"x": "1"}
+    assert other.labels == {"x": "2"}
+
+
+async def test_few_large_objects_are_kept_parsed(tmp_path):
+    big = 600 * 1024
+    async with Store(tmp_path / "state.db") as store:
+        for name in ("a", "b"):
+            made = {"metadata": {"name": name}, "value": name * big}
+            await store.put("/things", Key("", name), made)
+        first, last = (store.get("/things", Key("", name)) for name in ("a", "b"))
+        assert first is not None
+        assert last is not None
+        kept = last.object
+        assert kept is last.object
+        tracemalloc.start()
+        try:
+            assert first.object["value"] == "a" * big
+            parsed_anew = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert parsed_anew > big

@@ -10,13 +10,17 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import orjson
 
 from tidegate.kube.client import EventType
-from tidegate.kube.objects import Object, labels_of
+from tidegate.kube.objects import Object
 
 _RECENT = 512
+# Of JSON; parsed, it takes about four times that.
+_RECENT_BYTES = 1024 * 1024
+_LABEL_SETS = 1024
 
 
 class _Shared(dict):  # pyright: ignore[reportMissingTypeArgument]
@@ -25,8 +29,22 @@ class _Shared(dict):  # pyright: ignore[reportMissingTypeArgument]
     __slots__ = ("__weakref__",)
 
 
-# Keeps what was written or read last from being parsed again and again.
-_recent: deque[_Shared] = deque(maxlen=_RECENT)
+class _Recent:
+    """Keeps what was written or read last from being parsed again and again."""
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[_Shared, int]] = deque()
+        self._bytes = 0
+
+    def keep(self, parsed: _Shared, size: int) -> None:
+        """Keep one that is `size` bytes of JSON; the oldest go when a bound is reached."""
+        self._kept.append((parsed, size))
+        self._bytes += size
+        while len(self._kept) > _RECENT or (self._bytes > _RECENT_BYTES and len(self._kept) > 1):
+            self._bytes -= self._kept.popleft()[1]
+
+
+_recent = _Recent()
 
 
 class Stored:
@@ -48,9 +66,10 @@ class Stored:
         self.raw = raw
         self.version = version
         metadata: Object = obj.get("metadata") or {}
-        self.labels: Mapping[str, str] = labels_of(obj) if metadata.get("labels") else _NO_LABELS
+        labels = metadata.get("labels")
+        self.labels = _one_of_equal(*labels.items()) if labels else _NO_LABELS
         self.sort_key: tuple[str, str] = metadata.get("namespace", ""), metadata.get("name", "")
-        self._parsed: Callable[[], _Shared | None] = _share(obj) if keep else _nothing
+        self._parsed: Callable[[], _Shared | None] = _share(obj, len(raw)) if keep else _nothing
 
     @property
     def object(self) -> Object:
@@ -59,7 +78,7 @@ class Stored:
         if parsed is None:
             parsed = _Shared(orjson.loads(self.raw))
             self._parsed = weakref.ref(parsed)
-            _recent.append(parsed)
+            _recent.keep(parsed, len(self.raw))
         return parsed
 
 
@@ -107,7 +126,13 @@ def _nothing() -> None:
     """Stands for a parsed form that has not been kept."""
 
 
-def _share(obj: Object) -> weakref.ref[_Shared]:
+@lru_cache(maxsize=_LABEL_SETS)
+def _one_of_equal(*labels: tuple[str, str]) -> Mapping[str, str]:
+    """The labels, one mapping for all objects that have the same: pods of a revision, say."""
+    return dict(labels)
+
+
+def _share(obj: Object, size: int) -> weakref.ref[_Shared]:
     shared = _Shared(obj)
-    _recent.append(shared)
+    _recent.keep(shared, size)
     return weakref.ref(shared)
