@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
-from tests.e2e.platform import Platform, free_ports, knative_service
+import pytest
+
+from tests.e2e.platform import Platform, free_ports, knative_service, running_platform
+
+_MIN_SCALE = "autoscaling.knative.dev/min-scale"
 
 
 @contextmanager
@@ -75,3 +83,94 @@ def test_two_gateways_start_pods_together_and_never_give_one_two(platform: Platf
     assert [lease["metadata"]["name"] for lease in leases] == ["gateway-gateway"]
     assert platform.request(host).status_code == 200
     platform.kubectl("delete", f"ksvc/{name}")
+
+
+def test_a_further_gateway_runs_in_the_background_with_https_until_down(tmp_path: Path) -> None:
+    with running_platform(tmp_path / "data") as platform:
+        name, host = "secure", "secure.default.localhost"
+        platform.apply(knative_service(name, annotations={_MIN_SCALE: "1"}))
+        platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=30s")
+        port, https_port = free_ports(2)
+        options = ("gateway", "-d", "--name=third", "--max-revisions=64")
+        started = platform.tidegate(*options, f"--port={port}", f"--https-port={https_port}")
+        assert started.returncode == 0, started.stderr
+        said = (
+            f"gateway third answers at http://127.0.0.1:{port} and https://127.0.0.1:{https_port}"
+        )
+        assert said in started.stderr
+        assert replace(platform, gateway_port=port).request(host).status_code == 200
+        # The authority that signs for the first signs for this one.
+        trusted = ssl.create_default_context(cafile=str(platform.data_dir / "pki" / "ca.crt"))
+        with (
+            socket.create_connection(("127.0.0.1", https_port), timeout=10) as plain,
+            trusted.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            assert secured.getpeercert()
+        (line,) = _gateways(platform)
+        assert line["alive"] is True
+        assert line["address"] in said
+        assert f"third: http://127.0.0.1:{port}" in platform.tidegate("status").stdout
+
+        again = platform.tidegate(*options, f"--port={port}")
+        assert again.returncode == 1
+        assert "--name" in again.stderr
+        process = line["process"]
+        platform.down()
+        assert not Path(f"/proc/{process}").exists()
+        platform.up()
+        assert _gateways(platform) == []
+
+
+def test_down_ends_a_further_gateway_whose_agent_was_killed(tmp_path: Path) -> None:
+    with running_platform(tmp_path / "data") as platform:
+        (port,) = free_ports(1)
+        started = platform.tidegate("gateway", "-d", f"--port={port}", "--max-revisions=64")
+        assert started.returncode == 0, started.stderr
+        (line,) = _gateways(platform)
+        descriptor = os.pidfd_open(line["process"])
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        assert select.select([descriptor], [], [], 10)[0]
+        os.close(descriptor)
+        (line,) = _gateways(platform)
+        assert (line["name"], line["process"]) == ("second", None)
+        # Its HAProxy goes on.
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        platform.down()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        platform.up()
+        assert _gateways(platform) == []
+
+
+def test_what_keeps_a_further_gateway_from_starting_is_said(
+    platform: Platform, tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    start = ("gateway", f"--port={port}", "--max-revisions=64")
+    other = Platform(tmp_path / "none", *free_ports(3))
+    (tmp_path / "config").write_text(
+        platform.tidegate("kubeconfig").stdout.replace(str(platform.api_port), str(port))
+    )
+    for options, words in (
+        (("--name=Big",), "no name for a gateway"),
+        (("--name=gateway",), "the platform's own"),
+        (("--tls-cert=a.pem",), "--tls-key"),
+        ((f"--kubeconfig={tmp_path / 'missing'}",), "missing"),
+        ((f"--kubeconfig={tmp_path / 'config'}",), "does not answer"),
+    ):
+        done = platform.tidegate(*start, *options)
+        assert (done.returncode, done.stdout) == (1, ""), options
+        assert words in done.stderr, done.stderr
+    done = platform.tidegate("gateway", f"--port={platform.gateway_port}", "--name=taken")
+    assert done.returncode == 1
+    assert "choose another with --port" in done.stderr
+    config = f"--kubeconfig={platform.data_dir / 'kubeconfig'}"
+    done = other.tidegate(*start, config, "--https-port=1")
+    assert done.returncode == 1
+    assert "--tls-cert" in done.stderr
+
+
+def _gateways(platform: Platform) -> list[dict]:
+    done = platform.tidegate("status", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["gateways"]

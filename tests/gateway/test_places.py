@@ -77,6 +77,10 @@ async def test_a_gateway_that_is_alone_writes_nothing_about_revisions(world: Wor
     await world.service("sd", limit=1, pods=2)
     assert all_well(await load(world, 20, 4))
     assert await places_of(world) == {}
+    # Nor does it promise to stop: it goes on without a control plane for ever.
+    name = leases.lease_of_gateway(world.settings.name)
+    lease = await world.client.get(LEASES, name, namespace=leases.NAMESPACE)
+    assert leases.ends_within(lease) is None
 
 
 @pytest.mark.parametrize("limit", [1, 3])
@@ -272,6 +276,32 @@ async def test_a_gateway_that_is_gone_for_good_leaves_its_places_to_the_others(
         for pod in pods:
             pod.released.set()
         assert all_well(await load(world, 10, 2))
+
+
+async def test_one_that_was_lost_while_it_was_alone_leaves_its_places_to_the_next(
+    tmp_path: Path,
+) -> None:
+    short = {"lease_seconds": 2, "endures": False}
+    async with running_gateway(tmp_path / "lone", name="lone", **short) as lone:
+        await lone.revision(SD.name, limit=1, timeoutSeconds=1)
+        await lone.route("sd", {SD.name: 100})
+        pods = [await lone.pod(SD.name, f"sd-{letter}") for letter in "ab"]
+        await lone.in_rotation(SD.name, 2)
+        requests = [await lone.send("sd", f"/hold?n={n}") for n in range(2)]
+        await lone.working(*pods)
+        await lone.end_agent()
+        # Nobody deletes its Lease by hand, and its HAProxy goes on: it ends what it has by itself.
+        later = {"api": lone.api, "name": "next", "reports": False}
+        async with running_gateway(tmp_path / "next", **later, **short) as following:
+            await serves(following)
+            waiting = await following.send("sd", "/work?ms=0")
+            for request in requests:
+                assert (await request.answer()).status in (502, 504)
+            for pod in pods:
+                pod.released.set()
+            assert (await waiting.answer()).status == 200
+            assert all_well(await load(following, 10, 2))
+    assert most(pods) == 1
 
 
 async def test_a_gateway_whose_lease_was_deleted_comes_back(world: World, tmp_path: Path) -> None:

@@ -148,5 +148,21 @@ async def test_a_pods_requests_are_summed_and_both_gateways_must_have_drained_it
     assert pod_view(await world.get(PODS, pod.name), gateways=pair.demand.gateways).drained
 
 
+async def test_a_session_without_a_limit_finds_its_pod_through_either_gateway(pair: Pair) -> None:
+    world = pair.first
+    await world.revision(SD.name)
+    for letter in "abc":
+        await world.pod(SD.name, f"sd-{letter}")
+    affinity = {"affinity": "cookie", "cookie-name": "sd", "cookie-timeout": "1800"}
+    keyed = {f"serving.knative.dev.alibabacloud/{key}": text for key, text in affinity.items()}
+    await world.route("sd", {SD.name: 100}, annotations=keyed)
+    for each in (pair.first, pair.second):
+        await each.in_rotation(SD.name, 3)
+    first = await pair.first.fetch("sd")
+    session = {"Cookie": first.headers["set-cookie"].partition(";")[0]}
+    for each in (pair.first, pair.second) * 6:
+        assert (await each.fetch("sd", headers=session)).pod == first.pod
+
+
 async def _drained_by(world: World, pod: str, names: str) -> bool:
     return annotations_of(await world.get(PODS, pod)).get("tidegate.dev/drained") == names

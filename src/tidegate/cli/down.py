@@ -8,7 +8,8 @@ import select
 import signal
 from pathlib import Path
 
-from tidegate.cli import preflight
+from tidegate.cli import further, preflight
+from tidegate.cli.further import Further
 from tidegate.cli.settings import load
 from tidegate.cli.terminal import err
 from tidegate.kube.errors import InternalFault
@@ -17,17 +18,18 @@ _TIMEOUT_SECONDS = 30.0
 
 
 def stop(data_dir: Path) -> None:
-    """Stop the control plane first, so that nothing starts anew, then pods and the gateway.
+    """Stop further gateways, the control plane, so that nothing starts anew, pods and the gateway.
 
     Raises:
         UserError: there never was a platform in `data_dir`.
         InternalFault: the control plane does not end.
     """
     settings = load(data_dir)
+    _stop_gateways(further.all_of(data_dir))
     pid = preflight.running_pid(settings)
     if pid is not None:
         err.print(f"stopping the control plane (process {pid})")
-        _terminate(pid)
+        _end(pid, signal.SIGTERM)
     from tidegate.cli.platform import stop_all
 
     err.print("stopping pods and gateway")
@@ -35,13 +37,27 @@ def stop(data_dir: Path) -> None:
     err.print("stopped")
 
 
-def _terminate(pid: int) -> None:
+def _stop_gateways(gateways: list[Further]) -> None:
+    """End the further ones while the control plane can be told that they are gone."""
+    for one in gateways:
+        err.print(f"stopping the gateway {one.name}")
+        pid = one.running_pid
+        if pid is not None:
+            _end(pid, signal.SIGINT)
+        if one in further.all_of(one.data_dir):
+            # Its agent had ended before, or did not come to an end by itself.
+            from tidegate.cli.gateway import stop_proxy
+
+            asyncio.run(stop_proxy(one))
+
+
+def _end(pid: int, number: signal.Signals) -> None:
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
-        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        signal.pidfd_send_signal(descriptor, number)
         if not _ended(descriptor, _TIMEOUT_SECONDS):
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             if not _ended(descriptor, _TIMEOUT_SECONDS):

@@ -3,118 +3,160 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import resource
 import signal
-from dataclasses import dataclass
-from pathlib import Path
 
 import uvloop
 
-from tidegate.apis.gateway_leases import is_name
-from tidegate.cli import preflight
-from tidegate.cli.platform import first
+from tidegate.apis.gateway_leases import NAMESPACE, is_name
+from tidegate.cli import background, preflight, readiness, running
+from tidegate.cli.further import OWN, Further
+from tidegate.cli.readiness import READY, Announcer
 from tidegate.cli.terminal import err, escape
 from tidegate.gateway import assembly as gateway
-from tidegate.gateway.assembly import Gateway, GatewaySettings
+from tidegate.gateway.assembly import Gateway
 from tidegate.kube.clock import SystemClock
 from tidegate.kube.controller import Context
-from tidegate.kube.errors import ApiError, UserError
+from tidegate.kube.errors import ApiError, NotFound, ServiceUnavailable, UserError
 from tidegate.kube.informer import Informers
-from tidegate.kube.remote import connect
+from tidegate.kube.remote import RemoteClient, connect
+from tidegate.kube.resources import LEASES
 
 
-@dataclass(frozen=True)
-class OneMore:
-    """Where a further gateway listens and keeps its files.
+def check_name(name: str) -> None:
+    """See that a further gateway can be called so.
 
-    Attributes:
-        name: unlike that of every other gateway of the platform.
-        directory: for its HAProxy alone; the same at every start.
-        kubeconfig: of the platform's API, None for the environment's.
-        bind, port: where clients connect.
-        pool: revisions with and without a limit, and pods of those with one, that it can serve.
+    Raises:
+        UserError: it cannot.
     """
+    if name == OWN:
+        raise UserError(f"{name!r} is the platform's own gateway: choose another --name")
+    if not is_name(name):
+        raise UserError(
+            f"{name!r} is no name for a gateway: lower-case letters, digits and dashes, 48 at most"
+        )
 
-    name: str
-    directory: Path
-    kubeconfig: Path | None
-    bind: str
-    port: int
-    pool: int
+
+def run_in_background(further: Further) -> None:
+    """Start it as a process of its own and wait until it serves.
+
+    Raises:
+        UserError: it cannot start; the message says why.
+    """
+    _prepare(further)
+    if (pid := further.running_pid) is not None:
+        raise further.already_running(pid)
+    background.start(
+        ["gateway", *_arguments(further)],
+        log_file=further.log_file,
+        what=f"the gateway {further.name}",
+    )
 
 
-def run(settings: OneMore) -> None:
+def run_in_foreground(further: Further) -> None:
     """Run until SIGTERM (its HAProxy goes on) or SIGINT (all of it ends).
 
     Raises:
-        UserError: it cannot start.
+        UserError: it cannot start; the message says why.
     """
-    if not is_name(settings.name):
+    with readiness.announcing() as announcer:
+        _prepare(further)
+        running.configure_logging(further.log_file)
+        with further.hold():
+            running.use_all_descriptors()
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(further, announcer))
+
+
+async def stop_proxy(further: Further) -> None:
+    """End the HAProxy of one whose agent has ended, and tell the platform if it is there."""
+    async with connect(further.kubeconfig) as client:
+        await _end(_gateway(_context(client), further), further)
+
+
+def _prepare(further: Further) -> None:
+    _check_authority(further)
+    preflight.prepare_data_dir(further.door.directory)
+
+
+def _check_authority(further: Further) -> None:
+    door = further.door
+    if door.https_port and not door.tls_certificate and not (door.pki / "ca.key").is_file():
         raise UserError(
-            f"{settings.name!r} is no name for a gateway: lower-case letters, digits and dashes"
+            f"HTTPS needs certificates: give --tls-cert and --tls-key, for the platform's"
+            f" authority, which could sign some, is not in {door.pki}"
         )
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    preflight.prepare_data_dir(settings.directory)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
 
 
-async def _serve(settings: OneMore) -> None:
-    async with connect(settings.kubeconfig) as client:
-        clock = SystemClock()
-        context = Context(client, Informers(client, clock=clock), clock)
-        doors = gateway.build(
-            context,
-            GatewaySettings(
-                settings.directory,
-                bind=settings.bind,
-                port=settings.port,
-                limited_slots=settings.pool,
-                unlimited_slots=settings.pool,
-                stages=settings.pool,
-                name=settings.name,
-                reports=False,
-            ),
-        )
-        if await _until_signalled(context, doors, settings) == signal.SIGINT:
-            await doors.stop_proxy()
-            try:
-                await doors.leave()
-            except ApiError as error:
-                err.print(f"the platform was not told: {escape(str(error))}")
+async def _serve(further: Further, announcer: Announcer) -> None:
+    async with connect(further.kubeconfig) as client:
+        await _check_platform(client, further)
+        context = _context(client)
+        doors = _gateway(context, further)
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(context.informers.run())
+                group.create_task(doors.run())
+                await doors.wait_ready()
+                said = f"gateway {further.name} answers at {further.door.addresses}"
+                if not announcer.is_heard:
+                    err.print(escape(said), soft_wrap=True)
+                announcer.stage(said)
+                announcer.stage(READY)
+
+        if await running.until_signalled(work()) == signal.SIGINT:
+            await _end(doors, further)
 
 
-async def _until_signalled(
-    context: Context, doors: Gateway, settings: OneMore
-) -> signal.Signals | None:
-    received: list[signal.Signals] = []
+async def _check_platform(client: RemoteClient, further: Further) -> None:
+    """See that there is a platform, unless our HAProxy goes on from before: it is waited for then.
 
-    async def work() -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(context.informers.run())
-            group.create_task(doors.run())
-            await doors.wait_ready()
-            err.print(f"gateway {settings.name} answers at http://{settings.bind}:{settings.port}")
-
-    task = asyncio.create_task(work())
-
-    def stop(number: signal.Signals) -> None:
-        received.append(number)
-        task.cancel()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    Raises:
+        UserError: there is none, or it does not let us in.
+    """
     try:
-        await task
-    except asyncio.CancelledError:
-        if not received:
-            raise
-    except BaseExceptionGroup as group:
-        raise first(group) from group
-    return received[0] if received else None
+        await client.list(LEASES, namespace=NAMESPACE)
+    except ServiceUnavailable as error:
+        if not (further.door.directory / "gateway" / "haproxy.pid").exists():
+            raise UserError(
+                f"the platform of {further.kubeconfig} does not answer: start it with"
+                f" `tidegate up -d`, or name another with --kubeconfig ({error})"
+            ) from error
+    except NotFound as error:
+        raise UserError(
+            f"{further.kubeconfig} is of no Tidegate platform: name another with --kubeconfig"
+        ) from error
+
+
+async def _end(doors: Gateway, further: Further) -> None:
+    await doors.stop_proxy()
+    further.forget()
+    try:
+        await doors.leave()
+    except ApiError as error:
+        err.print(f"the platform was not told: {escape(str(error))}", soft_wrap=True)
+
+
+def _context(client: RemoteClient) -> Context:
+    clock = SystemClock()
+    return Context(client, Informers(client, clock=clock), clock)
+
+
+def _gateway(context: Context, further: Further) -> Gateway:
+    return gateway.build(context, further.door.further(further.name))
+
+
+def _arguments(further: Further) -> list[str]:
+    door = further.door
+    arguments = [
+        f"--name={further.name}",
+        f"--data-dir={further.data_dir}",
+        f"--kubeconfig={further.kubeconfig}",
+        f"--bind={door.bind}",
+        f"--port={door.port}",
+        f"--https-port={door.https_port}",
+        f"--max-revisions={door.max_revisions}",
+    ]
+    if door.tls_certificate and door.tls_key:
+        arguments += [f"--tls-cert={door.tls_certificate}", f"--tls-key={door.tls_key}"]
+    return arguments

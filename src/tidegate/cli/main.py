@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from tidegate.cli.doors import Door
+from tidegate.cli.further import Further, directory_of
 from tidegate.cli.settings import (
     DEFAULT_MAX_REVISIONS,
     Settings,
     default_data_dir,
+    load,
     shipped_images,
 )
 from tidegate.cli.terminal import out, user_errors
@@ -43,6 +46,37 @@ Output = Annotated[
     str, typer.Option("--output", "-o", help="`text` or `json`.", metavar="text|json")
 ]
 
+Detach = Annotated[
+    bool, typer.Option("--detach", "-d", help="Run in the background; return when it serves.")
+]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        help="Certificate (PEM, with its chain) to show over HTTPS instead of self-made ones."
+    ),
+]
+TlsKey = Annotated[
+    Path | None, typer.Option(help="Private key (PEM, not encrypted) of --tls-cert.")
+]
+MaxRevisions = Annotated[
+    int,
+    typer.Option(
+        help="Revisions with a containerConcurrency that can have traffic or pods at once, as"
+        " many without one, and as many pods of those with one. A thousand take 38 MB.",
+        min=16,
+        max=16_384,
+    ),
+]
+
+
+def _certificate(certificate: Path | None, key: Path | None) -> tuple[Path | None, Path | None]:
+    if (certificate is None) != (key is None):
+        raise UserError("--tls-cert and --tls-key belong together: give both or neither")
+    return (
+        certificate and certificate.expanduser().absolute(),
+        key and key.expanduser().absolute(),
+    )
+
 
 def _directory(data_dir: Path | None) -> Path:
     return (data_dir or default_data_dir()).expanduser().absolute()
@@ -52,9 +86,7 @@ def _directory(data_dir: Path | None) -> Path:
 @user_errors
 def up(
     data_dir: DataDir = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Run in the background; return when it serves.")
-    ] = False,
+    detach: Detach = False,
     bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     api_port: Annotated[
         int,
@@ -79,30 +111,15 @@ def up(
             max=65535,
         ),
     ] = 8443,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(
-            help="Certificate (PEM, with its chain) to show over HTTPS instead of self-made ones."
-        ),
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(help="Private key (PEM, not encrypted) of --tls-cert.")
-    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     images: Annotated[
         list[Path] | None,
         typer.Option(
             help="Directory of images known from the start, beside the shipped ones; repeatable."
         ),
     ] = None,
-    max_revisions: Annotated[
-        int,
-        typer.Option(
-            help="Revisions with a containerConcurrency that can have traffic or pods at once, as"
-            " many without one, and as many pods of those with one. A thousand take 38 MB.",
-            min=16,
-            max=16_384,
-        ),
-    ] = DEFAULT_MAX_REVISIONS,
+    max_revisions: MaxRevisions = DEFAULT_MAX_REVISIONS,
 ) -> None:
     """Start the platform on this machine.
 
@@ -115,8 +132,7 @@ def up(
     """
     from tidegate.cli import up as command
 
-    if (tls_cert is None) != (tls_key is None):
-        raise UserError("--tls-cert and --tls-key belong together: give both or neither")
+    certificate, key = _certificate(tls_cert, tls_key)
     settings = Settings(
         data_dir=_directory(data_dir),
         bind=bind,
@@ -124,8 +140,8 @@ def up(
         gateway_port=gateway_port,
         console_port=console_port,
         https_port=https_port,
-        tls_certificate=tls_cert and tls_cert.expanduser().absolute(),
-        tls_key=tls_key and tls_key.expanduser().absolute(),
+        tls_certificate=certificate,
+        tls_key=key,
         image_dirs=(*(path.absolute() for path in images or ()), *shipped_images()),
         max_revisions=max_revisions,
     )
@@ -155,36 +171,60 @@ def gateway(
         str, typer.Option(help="Its name, unlike that of every other gateway.")
     ] = "second",
     data_dir: DataDir = None,
+    detach: Detach = False,
     kubeconfig: Annotated[
         Path | None,
         typer.Option(help="Of the platform's API (default: that in the data directory)."),
     ] = None,
     bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    max_revisions: Annotated[
-        int, typer.Option(help="As for `tidegate up`.", min=16, max=16_384)
-    ] = DEFAULT_MAX_REVISIONS,
+    https_port: Annotated[
+        int, typer.Option(help="Port for HTTPS with HTTP/2; 0 for none.", min=0, max=65535)
+    ] = 0,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    max_revisions: MaxRevisions = DEFAULT_MAX_REVISIONS,
 ) -> None:
     """Run one more gateway before the pods of a platform that is up, until Ctrl-C.
 
     Demand is summed over all gateways, and pods with a containerConcurrency are divided among
-    them. SIGTERM ends it and leaves its HAProxy running, for the next start under this name.
+    them. `tidegate status` shows it, `tidegate down` ends it. SIGTERM ends it and leaves its
+    HAProxy running, for the next start under this name.
 
-    Example:
+    Over HTTPS it shows the certificates that `tidegate up` was given, or has others signed by the
+    same authority. Where the platform is on another machine, give --tls-cert and --tls-key.
+
+    Examples:
       tidegate gateway --name second --port 8090
+      tidegate gateway -d --name third --port 8091 --https-port 8444
+      tidegate gateway --name far --port 80 --bind 0.0.0.0 --kubeconfig ~/.kube/platform
     """
     from tidegate.cli import gateway as command
 
+    command.check_name(name)
     directory = _directory(data_dir)
-    command.run(
-        command.OneMore(
-            name=name,
-            directory=directory / "gateways" / name,
-            kubeconfig=kubeconfig or directory / "kubeconfig",
+    certificate, key = _certificate(tls_cert, tls_key)
+    if certificate is None and https_port and (directory / "platform.json").exists():
+        platform = load(directory)
+        certificate, key = platform.tls_certificate, platform.tls_key
+    config = kubeconfig.expanduser().absolute() if kubeconfig else directory / "kubeconfig"
+    one = Further(
+        name,
+        Door(
+            directory_of(directory, name),
             bind=bind,
             port=port,
-            pool=max_revisions,
-        )
+            https_port=https_port,
+            tls_certificate=certificate,
+            tls_key=key,
+            pki=directory / "pki",
+            max_revisions=max_revisions,
+        ),
+        config,
     )
+    if detach:
+        command.run_in_background(one)
+    else:
+        command.run_in_foreground(one)
 
 
 @app.command()
@@ -234,8 +274,6 @@ def kubeconfig(
       export KUBECONFIG=$(tidegate kubeconfig --path)
       tidegate kubeconfig > ~/.kube/tidegate
     """
-    from tidegate.cli.settings import load
-
     file = load(_directory(data_dir)).kubeconfig
     typer.echo(file if path else file.read_text(), nl=path)
 

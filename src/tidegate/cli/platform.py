@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import signal
-from typing import cast
 
 import uvloop
 
@@ -19,12 +17,13 @@ from tidegate.apiserver.assembly import ApiServer, ApiServerSettings
 from tidegate.autoscaling import assembly as autoscaling
 from tidegate.autoscaling.gateways import Gateways
 from tidegate.autoscaling.remote_gateways import RemoteGateways
+from tidegate.cli import running
 from tidegate.cli.readiness import READY, Announcer
 from tidegate.cli.settings import Settings
 from tidegate.console import assembly as console
 from tidegate.console.assembly import Console, ConsoleSettings
 from tidegate.gateway import assembly as gateway
-from tidegate.gateway.assembly import Gateway, GatewaySettings, TlsSettings
+from tidegate.gateway.assembly import Gateway
 from tidegate.kube.client import Client
 from tidegate.kube.clock import Clock, SystemClock
 from tidegate.kube.controller import Context, Runnable
@@ -56,40 +55,11 @@ def run(settings: Settings, announcer: Announcer) -> None:
     Raises:
         UserError: it cannot start.
     """
-    _use_all_descriptors()
+    running.use_all_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        everything = runner.run(_run_until_signalled(settings, announcer))
-        if everything:
+        platform = Platform(settings, clock=SystemClock())
+        if runner.run(running.until_signalled(platform.run(announcer))) == signal.SIGINT:
             runner.run(stop_all(settings))
-
-
-async def _run_until_signalled(settings: Settings, announcer: Announcer) -> bool:
-    """Run; returns whether pods and gateway are to end as well."""
-    platform = asyncio.create_task(Platform(settings, clock=SystemClock()).run(announcer))
-    received: list[signal.Signals] = []
-
-    def stop(number: signal.Signals) -> None:
-        received.append(number)
-        platform.cancel()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    try:
-        await platform
-    except asyncio.CancelledError:
-        if not received:
-            raise
-    except BaseExceptionGroup as group:
-        raise first(group) from group
-    return signal.SIGINT in received
-
-
-def first(error: BaseException) -> BaseException:
-    """The first error within groups of them."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error
 
 
 async def stop_all(settings: Settings) -> None:
@@ -134,20 +104,11 @@ class Platform:
                 for part in (context.informers, *parts):
                     group.create_task(part.run())
             await doors.wait_ready()
-            announcer.stage(f"gateway answers at {self._addresses()}")
+            announcer.stage(f"gateway answers at {self._settings.door.addresses}")
             await pages.wait_ready()
             announcer.stage(f"console at {pages.login_url}")
             announcer.stage(READY)
             logger.info("the platform is up")
-
-    def _addresses(self) -> str:
-        bind, port, https_port = (
-            self._settings.bind,
-            self._settings.gateway_port,
-            self._settings.https_port,
-        )
-        plain = f"http://{bind}:{port}"
-        return f"{plain} and https://{bind}:{https_port}" if https_port else plain
 
     def _node(self) -> tuple[Context, Node]:
         context = self._as(f"system:node:{NODE}", "system:nodes")
@@ -245,38 +206,8 @@ def _node(context: Context, settings: Settings, *, tokens: TokenSource) -> Node:
 
 
 def _gateway(context: Context, settings: Settings) -> Gateway:
-    return gateway.build(
-        context,
-        GatewaySettings(
-            settings.data_dir,
-            bind=settings.bind,
-            port=settings.gateway_port,
-            limited_slots=settings.max_revisions,
-            unlimited_slots=settings.max_revisions,
-            stages=settings.max_revisions,
-            tls=_tls(settings),
-        ),
-    )
-
-
-def _tls(settings: Settings) -> TlsSettings | None:
-    if not settings.https_port:
-        return None
-    pki = settings.data_dir / "pki"
-    return TlsSettings(
-        settings.https_port,
-        certificate=settings.tls_certificate,
-        key=settings.tls_key,
-        authority_certificate=pki / "ca.crt",
-        authority_key=pki / "ca.key",
-    )
+    return gateway.build(context, settings.door.settings())
 
 
 def _context(client: Client, clock: Clock) -> Context:
     return Context(client, Informers(client, clock=clock), clock)
-
-
-def _use_all_descriptors() -> None:
-    """Raise the soft limit of open files to the hard one: each watch and connection takes one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tidegate.cli.settings import Settings
@@ -39,11 +40,22 @@ def hold_data_dir(settings: Settings) -> Generator[None]:
     Raises:
         UserError: another one runs on it.
     """
-    with settings.lock_file.open("a+") as lock:
+    with hold_lock(settings.lock_file, partial(already_running, settings)):
+        yield
+
+
+@contextmanager
+def hold_lock(lock_file: Path, taken: Callable[[int | None], UserError]) -> Generator[None]:
+    """Hold the lock, with our process in it, for as long as the context lasts.
+
+    Raises:
+        UserError: `taken`, of the process that holds it.
+    """
+    with lock_file.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise already_running(settings, running_pid(settings)) from error
+            raise taken(lock_holder(lock_file)) from error
         lock.seek(0)
         lock.truncate()
         lock.write(str(os.getpid()))
@@ -74,8 +86,13 @@ def already_running(settings: Settings, pid: int | None) -> UserError:
 
 def running_pid(settings: Settings) -> int | None:
     """The process that holds the data directory, None when no one does."""
+    return lock_holder(settings.lock_file)
+
+
+def lock_holder(lock_file: Path) -> int | None:
+    """The process that holds the lock, None when no one does."""
     try:
-        with settings.lock_file.open("r+") as lock:
+        with lock_file.open("r+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

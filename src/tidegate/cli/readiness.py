@@ -10,6 +10,9 @@ import os
 import select
 import time
 from collections.abc import Generator
+from contextlib import contextmanager
+
+from tidegate.kube.errors import UserError
 
 READY = "ready"
 _FAILED = "failed "
@@ -22,6 +25,11 @@ class Announcer:
     def __init__(self) -> None:
         value = os.environ.pop(_DESCRIPTOR, "")
         self._descriptor = int(value) if value.isdigit() else -1
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a parent listens."""
+        return self._descriptor >= 0
 
     def stage(self, text: str) -> None:
         """Tell the parent of a stage; `READY` ends the conversation."""
@@ -45,6 +53,20 @@ class Announcer:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+@contextmanager
+def announcing() -> Generator[Announcer]:
+    """Tell the parent why there will be nothing, if the context ends by an error."""
+    announcer = Announcer()
+    try:
+        yield announcer
+    except UserError as error:
+        announcer.failed(str(error))
+        raise
+    except Exception as error:
+        announcer.failed(f"{type(error).__name__}: {error}")
+        raise
 
 
 class StartError(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from tidegate.cli.doors import Door
 from tidegate.kube.errors import UserError
 
 DEFAULT_MAX_REVISIONS = 1024
@@ -58,6 +59,20 @@ class Settings:
         return self.data_dir / "console-token"
 
     @property
+    def door(self) -> Door:
+        """The platform's own gateway."""
+        return Door(
+            self.data_dir,
+            bind=self.bind,
+            port=self.gateway_port,
+            https_port=self.https_port,
+            tls_certificate=self.tls_certificate,
+            tls_key=self.tls_key,
+            pki=self.data_dir / "pki",
+            max_revisions=self.max_revisions,
+        )
+
+    @property
     def record_file(self) -> Path:
         return self.data_dir / "platform.json"
 
@@ -86,9 +101,14 @@ def save(settings: Settings) -> None:
     for name in ("tls_certificate", "tls_key"):
         record[name] = record[name] and str(record[name])
     record["image_dirs"] = [str(path) for path in settings.image_dirs]
-    temporary = settings.record_file.with_suffix(".new")
+    write_record(settings.record_file, record)
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Put a record for later commands in the place of the last one, whole or not at all."""
+    temporary = path.with_suffix(".new")
     temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-    temporary.replace(settings.record_file)
+    temporary.replace(path)
 
 
 def load(data_dir: Path) -> Settings:

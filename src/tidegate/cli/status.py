@@ -8,8 +8,16 @@ from pathlib import Path
 
 from rich.table import Table
 
+from tidegate.apis.gateway_leases import (
+    GATEWAY,
+    NAMESPACE,
+    duration_of,
+    gateway_named,
+    renewed_at,
+)
 from tidegate.apis.serving import SERVICES as KNATIVE_SERVICES
-from tidegate.cli import preflight
+from tidegate.cli import further, preflight
+from tidegate.cli.further import OWN, Further
 from tidegate.cli.settings import Settings, load
 from tidegate.cli.terminal import out, print_json
 from tidegate.kube.clock import Clock, SystemClock, parse_rfc3339
@@ -26,7 +34,7 @@ from tidegate.kube.objects import (
     status_of,
 )
 from tidegate.kube.remote import connect
-from tidegate.kube.resources import PODS
+from tidegate.kube.resources import LEASES, PODS
 from tidegate.node.meter import Ledger
 
 _SPEC = "k8s.aliyun.com/eci-instance-spec"
@@ -61,6 +69,16 @@ class PodLine:
 
 
 @dataclass(frozen=True)
+class GatewayLine:
+    """A further gateway; its address and process are known where it is on this machine."""
+
+    name: str
+    alive: bool
+    address: str
+    process: int | None
+
+
+@dataclass(frozen=True)
 class EndedPods:
     """All pods that have ended, as the node's ledger has them."""
 
@@ -76,6 +94,8 @@ class Status:
     process: int
     api: str
     gateway: str
+    https: str
+    gateways: list[GatewayLine]
     console: str
     services: list[ServiceLine]
     pods: list[PodLine]
@@ -105,12 +125,15 @@ async def collect(settings: Settings, *, clock: Clock) -> Status:
     async with connect(settings.kubeconfig) as client:
         services = (await client.list(KNATIVE_SERVICES)).items
         pods = (await client.list(PODS)).items
+        leases = (await client.list(LEASES, namespace=NAMESPACE, label_selector=GATEWAY)).items
     lines = [_pod_line(pod, now=clock.time()) for pod in pods if _is_running(pod)]
     ended = [usage for usage in Ledger(settings.data_dir, clock=clock).usage() if not usage.running]
     return Status(
         process=pid,
         api=f"https://{settings.bind}:{settings.api_port}",
         gateway=f"http://{settings.bind}:{settings.gateway_port}",
+        https=f"https://{settings.bind}:{settings.https_port}" if settings.https_port else "",
+        gateways=_gateway_lines(leases, further.all_of(settings.data_dir), now=clock.time()),
         console=console_url(settings),
         services=[_service_line(service, lines) for service in services],
         pods=lines,
@@ -118,6 +141,27 @@ async def collect(settings: Settings, *, clock: Clock) -> Status:
             len(ended), sum(usage.seconds for usage in ended), sum(usage.cost for usage in ended)
         ),
     )
+
+
+def _gateway_lines(leases: list[Object], here: list[Further], *, now: float) -> list[GatewayLine]:
+    """Those that have a Lease, and those of this machine that have ended but for their HAProxy."""
+    alive = {
+        gateway_named(lease): now - parse_rfc3339(renewed_at(lease)) <= duration_of(lease)
+        for lease in leases
+    }
+    known = {one.name: one for one in here}
+    lines: list[GatewayLine] = []
+    for name in sorted({*alive, *known} - {OWN}):
+        one = known.get(name)
+        lines.append(
+            GatewayLine(
+                name=name,
+                alive=alive.get(name, False),
+                address=one.door.addresses if one is not None else "",
+                process=one.running_pid if one is not None else None,
+            )
+        )
+    return lines
 
 
 def console_url(settings: Settings) -> str:
@@ -176,7 +220,13 @@ def _state(pod: Object) -> str:
 
 def _print(status: Status) -> None:
     out.print(f"API      {status.api}  (process {status.process})", soft_wrap=True)
-    out.print(f"gateway  {status.gateway}", soft_wrap=True)
+    doors = " and ".join(filter(None, (status.gateway, status.https)))
+    out.print(f"gateway  {doors}", soft_wrap=True)
+    for one in status.gateways:
+        where = one.address or "on another machine, or started from another data directory"
+        process = f"process {one.process}" if one.process else "no process here"
+        state = process if one.alive else f"[yellow]silent, {process}[/]"
+        out.print(f"         {one.name}: {where}  ({state})", soft_wrap=True)
     out.print(f"console  {status.console}\n", soft_wrap=True)
     services = _table("SERVICE", "READY", "PODS", "URL")
     for service in status.services:

@@ -38,7 +38,11 @@ class Gateway:
         self.records.subscribe(self._sessions.take)
         watchdog = Watchdog(self._plane, lambda: self._places.longest)
         self._membership = Membership(
-            context, settings.name, watchdog, lease_seconds=settings.lease_seconds
+            context,
+            settings.name,
+            watchdog,
+            lease_seconds=settings.lease_seconds,
+            endures=settings.endures,
         )
         self._places = Places(context, self._plane, self._membership, self._hub, settings.name)
         self._agent = Agent(

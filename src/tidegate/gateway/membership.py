@@ -2,8 +2,9 @@
 
 A gateway that is not alone promises, in its Lease, when its HAProxy gives out no more requests if
 nobody renews, and when it has ended what pods had then; HAProxy keeps that promise by itself.
-Once the time is over, another gateway deletes the Lease, and with that its places are free. A
-gateway that is alone promises nothing: its HAProxy goes on without a control plane for ever.
+Once the time is over, another gateway deletes the Lease, and with that its places are free. One
+that endures promises nothing while it is alone: its HAProxy goes on without a control plane for
+ever.
 """
 
 from __future__ import annotations
@@ -40,16 +41,24 @@ class Membership:
         name: of this gateway.
         watchdog: what makes HAProxy keep the promise.
         lease_seconds: for how long a renewal holds.
+        endures: whether nothing is promised while no other gateway is there.
     """
 
     def __init__(
-        self, context: Context, name: str, watchdog: Watchdog, *, lease_seconds: int
+        self,
+        context: Context,
+        name: str,
+        watchdog: Watchdog,
+        *,
+        lease_seconds: int,
+        endures: bool,
     ) -> None:
         self._client = context.client
         self._clock = context.clock
         self._name = name
         self._watchdog = watchdog
         self._seconds = lease_seconds
+        self._endures = endures
         self._members = Members(context)
         self._members.add_handler(self._changed)
         self._handlers: list[Callable[[], None]] = []
@@ -130,7 +139,8 @@ class Membership:
     async def _renew(self) -> None:
         began = self._clock.monotonic()
         has_lapsed = self._promised is not None and began > self._valid_until
-        promised = self._watchdog.ends_within() if self.others else None
+        shares = bool(self.others) or not self._endures
+        promised = self._watchdog.ends_within() if shares else None
         if promised is not None:
             # HAProxy must know of a promise before anybody else does.
             await self._watchdog.keep(self._seconds, promised)

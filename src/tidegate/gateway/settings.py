@@ -31,6 +31,8 @@ class GatewaySettings:
     Attributes:
         name: of this gateway among several.
         reports: whether it writes the status of routes; one of several gateways does.
+        endures: whether it goes on for ever without a control plane while it is alone. One that
+            does not may be lost while it is alone: others know when its places are free.
         data_dir: Tidegate's data directory; the gateway keeps its files in `gateway` under it.
         bind: the address clients connect to.
         port: the port clients connect to.
@@ -42,6 +44,7 @@ class GatewaySettings:
         threads: of HAProxy; 0 for one per two cores.
         lease_seconds: how long this gateway may be silent before others count its places as lost.
         tls: None for a gateway that speaks plain HTTP only.
+        port_option: what the operator changes `port` with, for messages.
     """
 
     data_dir: Path
@@ -55,5 +58,7 @@ class GatewaySettings:
     threads: int = 0
     name: str = "gateway"
     reports: bool = True
+    endures: bool = True
     lease_seconds: int = 60
     tls: TlsSettings | None = None
+    port_option: str = "--gateway-port"

@@ -68,6 +68,7 @@ class Config:
         programs: the texts of the Lua programs by the names of their files.
         limited, unlimited, stages: the pools.
         bind, ports: where clients connect.
+        port_option: what the operator changes the first of them with.
     """
 
     text: str
@@ -80,6 +81,7 @@ class Config:
     stages: tuple[str, ...]
     bind: str
     ports: tuple[int, ...]
+    port_option: str = ""
 
     @property
     def can_hand_over(self) -> bool:
@@ -165,6 +167,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         stages,
         settings.bind,
         ports,
+        settings.port_option,
     )
 
 

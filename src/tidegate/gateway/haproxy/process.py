@@ -100,7 +100,7 @@ class Process:
         Raises:
             UserError: the port is taken, or HAProxy refuses to start.
         """
-        options = ("--gateway-port", "--https-port")
+        options = (self._config.port_option, "--https-port")
         for port, option in zip(self._config.ports, options, strict=False) if not heir_of else ():
             await asyncio.to_thread(_check_port, self._config.bind, port, option)
         program = await asyncio.to_thread(binary.find)
