@@ -133,6 +133,42 @@ async def test_informer_lists_again_after_gone_and_after_failures(client: Client
         running.cancel()
 
 
+class Curt:
+    """A client whose watches end as soon as they have begun."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.watches = 0
+
+    async def list(self, resource: Resource, **options: str) -> ObjectList:
+        return await self._client.list(resource, **options)
+
+    @asynccontextmanager
+    async def watch(
+        self, _resource: Resource, **_options: str
+    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        self.watches += 1
+        await asyncio.sleep(0)
+        yield _nothing()
+
+
+async def _nothing() -> AsyncIterator[WatchEvent]:
+    return
+    yield
+
+
+async def test_watches_that_end_at_once_are_not_asked_for_without_pause(client: Client) -> None:
+    clock, curt = VirtualClock(), Curt(client)
+    informer = Informer(curt, CONFIG_MAPS, clock=clock)
+    running = asyncio.create_task(informer.run())
+    try:
+        await informer.wait_synced()
+        await clock.advance(10)
+        assert 10 <= curt.watches <= 11
+    finally:
+        running.cancel()
+
+
 async def test_a_failing_handler_does_not_stop_the_others(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -118,6 +118,7 @@ class Informer:
         self._synced.set()
         version = listing.resource_version
         while True:
+            began, is_empty = self._clock.monotonic(), True
             async with self._client.watch(
                 self.resource,
                 namespace=self._namespace,
@@ -125,8 +126,12 @@ class Informer:
                 label_selector=self._label_selector,
             ) as events:
                 async for event in events:
+                    is_empty = False
                     version = resource_version_of(event.object) or version
                     self._apply(event)
+            # A server on its way down may end each watch as soon as it has begun.
+            if is_empty and self._clock.monotonic() - began < _RETRY_SECONDS:
+                await self._clock.sleep(_RETRY_SECONDS)
 
     def _apply(self, event: WatchEvent) -> None:
         if event.type is EventType.BOOKMARK:

@@ -6,6 +6,7 @@ lightkube's; the verbs are written here because objects are plain dictionaries i
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -18,12 +19,14 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
 from tidegate.kube.client import EventType, ObjectList, PatchType, WatchEvent
-from tidegate.kube.errors import ServiceUnavailable, UserError, from_status
+from tidegate.kube.errors import InternalError, ServiceUnavailable, UserError, from_status
 from tidegate.kube.objects import Object, name_of, namespace_of
 from tidegate.kube.resources import PODS, Resource
 
 _TIMEOUT_SECONDS = 30.0
+_WATCH_SECONDS = 300.0
 _PAGE_SIZE = 500
+_QUOTED = 500
 
 
 def connect(kubeconfig: Path | None = None, *, context: str | None = None) -> RemoteClient:
@@ -103,13 +106,17 @@ class RemoteClient:
     async def _watch(
         self, path: str, query: Mapping[str, str]
     ) -> AsyncGenerator[AsyncIterator[WatchEvent]]:
-        timeout = httpx2.Timeout(_TIMEOUT_SECONDS, read=None)
+        # The server ends the watch by then; one that is silent for longer is gone, whatever the
+        # network says. Spread out, so that watches begun together do not all come back together.
+        seconds = int(_WATCH_SECONDS * (1 + random.random()))  # noqa: S311
+        timeout = httpx2.Timeout(_TIMEOUT_SECONDS, read=seconds + _TIMEOUT_SECONDS)
+        query = {**query, "timeoutSeconds": str(seconds)}
         try:
             async with self._http.stream("GET", path, params=query, timeout=timeout) as answer:
                 if answer.is_error:
                     raise _error(answer.status_code, await answer.aread())
                 yield _events(answer)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise _unreachable(self._http, error) from error
 
     async def create(
@@ -181,7 +188,7 @@ class RemoteClient:
                     raise _error(answer.status_code, await answer.aread())
                 async for chunk in answer.aiter_bytes():
                     yield chunk
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise _unreachable(self._http, error) from error
 
     async def _json(
@@ -202,11 +209,11 @@ class RemoteClient:
             answer = await self._http.request(
                 method, path, params=query, content=content, headers=headers
             )
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise _unreachable(self._http, error) from error
         if answer.is_error:
             raise _error(answer.status_code, answer.content)
-        return orjson.loads(answer.content)
+        return _object(answer.content)
 
 
 def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
@@ -218,20 +225,34 @@ async def _events(answer: httpx2.Response) -> AsyncGenerator[WatchEvent]:
     async for line in answer.aiter_lines():
         if not line:
             continue
-        event = orjson.loads(line)
-        if event["type"] == "ERROR":
+        event = _object(line.encode())
+        if event.get("type") == "ERROR":
             raise from_status(event["object"])
-        yield WatchEvent(EventType(event["type"]), event["object"])
+        try:
+            change = WatchEvent(EventType(event["type"]), event["object"])
+        except (KeyError, ValueError) as error:
+            raise InternalError(f"the API's watch sent no event: {line[:_QUOTED]!r}") from error
+        yield change
+
+
+def _object(body: bytes) -> Object:
+    """What a Kubernetes API answers with; whatever stands before it may answer otherwise."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        text = body.decode(errors="replace")[:_QUOTED]
+        raise InternalError(f"the API answered with no JSON object: {text!r}")
+    return cast("Object", found)
 
 
 def _error(code: int, body: bytes) -> Exception:
     try:
-        status = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        status = None
-    if not isinstance(status, dict):
-        status = {"message": body.decode(errors="replace")[:500]}
-    return from_status(cast("Object", status), code=code)
+        status = _object(body)
+    except InternalError:
+        status = {"message": body.decode(errors="replace")[:_QUOTED]}
+    return from_status(status, code=code)
 
 
 def _unreachable(http: httpx2.AsyncClient, error: Exception) -> ServiceUnavailable:
