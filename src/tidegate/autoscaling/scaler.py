@@ -55,6 +55,7 @@ from tidegate.kube.objects import (
     uid_of,
 )
 from tidegate.kube.resources import DEPLOYMENTS, PODS
+from tidegate.kube.waiting import all_of
 
 logger = logging.getLogger(__name__)
 
@@ -272,7 +273,7 @@ class Scaler:
         grows = step.replicas is not None and step.replicas > replicas_of(deployment)
         if step.replicas is not None and grows:
             writes.append(self._set_replicas(deployment, step.replicas))
-        await asyncio.gather(*writes)
+        await all_of(*writes)
         if step.replicas is not None and not grows:
             await self._set_replicas(deployment, step.replicas)
 

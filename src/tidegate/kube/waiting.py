@@ -1,12 +1,14 @@
-"""Waits for whichever comes first, on a clock that tests can turn."""
+"""Waits for whichever comes first, on a clock that tests can turn, and for all."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from tidegate.kube.clock import Clock
+
+T = TypeVar("T")
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any]) -> int:
@@ -26,3 +28,17 @@ async def first_of(*waits: Coroutine[Any, Any, Any]) -> int:
 async def within(seconds: float, wait: Coroutine[Any, Any, Any], *, clock: Clock) -> bool:
     """Whether `wait` ended within `seconds`; cancelled otherwise."""
     return await first_of(wait, clock.sleep(max(0.0, seconds))) == 0
+
+
+async def all_of(*works: Coroutine[Any, Any, T]) -> list[T]:
+    """What all have brought, in their order.
+
+    Raises what the first of them raised, when all have ended: nothing that a caller has given up
+    goes on behind its back.
+    """
+    brought: list[T] = []
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+        brought.append(result)
+    return brought

@@ -14,6 +14,7 @@ from tidegate.kube.controller import Context
 from tidegate.kube.errors import TidegateError
 from tidegate.kube.events import EventRecorder
 from tidegate.kube.resources import PODS
+from tidegate.kube.waiting import all_of
 from tidegate.node.exec import CommandSource
 from tidegate.node.gpus import Gpus, count_gpus
 from tidegate.node.heartbeat import Heartbeat
@@ -181,9 +182,7 @@ class Node:
         """
         await self._agent.halt()
         directories = await pod_directories(self._host)
-        await asyncio.gather(
-            *(end_containers(self._host, directory, grace) for directory in directories)
-        )
+        await all_of(*(end_containers(self._host, directory, grace) for directory in directories))
         for directory in directories:
             await settle_meter(self._host, directory, self._host.clock.time())
         await self._runtime.shutdown()

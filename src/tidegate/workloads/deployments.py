@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from tidegate.kube.objects import (
     uid_of,
 )
 from tidegate.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
+from tidegate.kube.waiting import all_of
 from tidegate.workloads import pods, revisions, rollout
 from tidegate.workloads.deployment_status import Progress, deadline_in, status_of
 from tidegate.workloads.ownership import claim, controlled, index_ownership, matching_owners
@@ -261,7 +261,7 @@ class DeploymentController:
             return updated
 
         chosen = [rs for rs in sync.all if name_of(rs) in sizes]
-        updated = await asyncio.gather(*(update(rs) for rs in chosen))
+        updated = await all_of(*(update(rs) for rs in chosen))
         by_uid = {uid_of(rs): rs for rs in updated}
         sync.old = [by_uid.get(uid_of(rs), rs) for rs in sync.old]
         if sync.new is not None:

@@ -5,7 +5,6 @@ Who reads EndpointSlices alone then finds them, as in Kubernetes.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import ipaddress
 import json
@@ -26,6 +25,7 @@ from tidegate.kube.objects import (
     uid_of,
 )
 from tidegate.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
+from tidegate.kube.waiting import all_of
 from tidegate.workloads import keeping
 from tidegate.workloads.endpoints import (
     MANAGED_BY_LABEL,
@@ -69,7 +69,7 @@ class EndpointMirrorController:
             name_of(item): item
             for item in self._slices.by_index(_BY_SERVICE, f"{key.namespace}/{key.name}")
         }
-        await asyncio.gather(
+        await all_of(
             *(self._put(item, known.get(name)) for name, item in wanted.items()),
             *(
                 keeping.remove(self._client, ENDPOINT_SLICES, item)

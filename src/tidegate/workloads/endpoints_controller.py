@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
 from tidegate.kube.controller import Context, Controller
@@ -18,6 +17,7 @@ from tidegate.kube.objects import (
     namespace_of,
 )
 from tidegate.kube.resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, Resource
+from tidegate.kube.waiting import all_of
 from tidegate.workloads import keeping
 from tidegate.workloads.endpoints import (
     MANAGED_BY_LABEL,
@@ -75,7 +75,7 @@ class EndpointsController:
             for item in self._slices.by_index(_BY_SERVICE, f"{key.namespace}/{key.name}")
             if is_controlled_by(item, service)
         }
-        await asyncio.gather(
+        await all_of(
             *(self._put(ENDPOINT_SLICES, item, known.get(name)) for name, item in wanted.items()),
             *(
                 keeping.remove(self._client, ENDPOINT_SLICES, item)

@@ -25,6 +25,7 @@ from tidegate.kube.objects import (
     uid_of,
 )
 from tidegate.kube.resources import EVENTS, Resource
+from tidegate.kube.waiting import all_of
 from tidegate.kube.workqueue import WorkQueue
 from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.ownership_graph import Item, OwnershipGraph
@@ -158,7 +159,7 @@ class GarbageCollector:
 
     async def _orphan_dependents(self, item: Item, obj: Object) -> None:
         dependents = self._graph.dependents(item.uid)
-        await asyncio.gather(*(self._disown(dependent, {item.uid}) for dependent in dependents))
+        await all_of(*(self._disown(dependent, {item.uid}) for dependent in dependents))
         await self._drop_finalizer(item, obj, ORPHAN)
 
     async def _delete_dependents(self, item: Item, obj: Object) -> None:

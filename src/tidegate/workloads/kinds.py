@@ -15,6 +15,7 @@ from tidegate.kube.controller import Context
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import Object, is_condition_true, name_of
 from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
+from tidegate.kube.waiting import first_of
 
 
 class Follower(Protocol):
@@ -70,10 +71,8 @@ class Kinds:
         for informer in self._builtin:
             await informer.wait_synced()
         for custom in list(self._custom.values()):
-            synced = asyncio.create_task(custom.informer.wait_synced())
             # The definition may go while its objects are being listed.
-            await asyncio.wait({synced, custom.task}, return_when=asyncio.FIRST_COMPLETED)
-            synced.cancel()
+            await first_of(custom.informer.wait_synced(), _ended(custom.task))
 
     async def run(self) -> None:
         """Follow the definitions until cancelled."""
@@ -110,6 +109,10 @@ class Kinds:
                 self._custom[name] = _Custom(informer, group.create_task(informer.run()))
                 for follower in self._followers:
                     follower.begin(informer)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})
 
 
 def _resource(definition: Object) -> Resource | None:

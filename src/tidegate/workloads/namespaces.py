@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,6 +22,7 @@ from tidegate.kube.objects import (
     with_condition,
 )
 from tidegate.kube.resources import NAMESPACES, Resource
+from tidegate.kube.waiting import all_of
 from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.pods import spec_of
 
@@ -73,7 +73,7 @@ class NamespaceController:
         remaining = await self._remaining(key.name)
         if remaining:
             doomed = [(r, obj) for r, objs in remaining for obj in objs if not is_deleting(obj)]
-            await asyncio.gather(*(self._delete(resource, obj) for resource, obj in doomed))
+            await all_of(*(self._delete(resource, obj) for resource, obj in doomed))
             remaining = await self._remaining(key.name)
         if remaining:
             await self._report(namespace, remaining)
@@ -84,7 +84,7 @@ class NamespaceController:
     async def _remaining(self, namespace: str) -> list[tuple[Resource, list[Object]]]:
         # Lists, not caches: what a cache has not seen yet would outlive its namespace.
         resources = [resource for resource in self._kinds.resources() if resource.namespaced]
-        lists = await asyncio.gather(*(self._list(resource, namespace) for resource in resources))
+        lists = await all_of(*(self._list(resource, namespace) for resource in resources))
         pairs = zip(resources, lists, strict=True)
         return [(resource, objects) for resource, objects in pairs if objects]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 
 from tidegate.kube.client import Client
@@ -22,6 +21,7 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import Resource
 from tidegate.kube.selectors import Selector, selector_from_spec
+from tidegate.kube.waiting import all_of
 
 _BY_CONTROLLER = "controller-uid"
 _ORPHANS = "orphans-of-namespace"
@@ -66,9 +66,9 @@ async def claim(client: Client, informer: Informer, owner: Object) -> list[Objec
             if selector.matches_object(obj) and not is_deleting(obj)
         ]
     if released:
-        await asyncio.gather(*(_release(client, resource, obj, owner) for obj in released))
+        await all_of(*(_release(client, resource, obj, owner) for obj in released))
     if adopted:
-        taken = await asyncio.gather(*(_adopt(client, resource, obj, owner) for obj in adopted))
+        taken = await all_of(*(_adopt(client, resource, obj, owner) for obj in adopted))
         kept.extend(obj for obj in taken if obj is not None)
     return kept
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
-from tidegate.kube.waiting import within
+from tidegate.kube.waiting import all_of, within
 from tidegate.node.fields import is_over
 from tidegate.node.lifecycle.directory import PodDirectory
 from tidegate.node.lifecycle.host import Host
@@ -155,7 +155,7 @@ async def pod_directories(host: Host) -> list[PodDirectory]:
 async def end_containers(host: Host, directory: PodDirectory, grace: float) -> None:
     """End all containers of a pod at once."""
     containers = await find_containers(host, directory)
-    await asyncio.gather(*(end_container(host, container, grace) for container in containers))
+    await all_of(*(end_container(host, container, grace) for container in containers))
 
 
 async def find_containers(host: Host, directory: PodDirectory) -> list[Container]:
