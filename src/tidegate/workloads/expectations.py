@@ -7,6 +7,9 @@ reconcile ever has to wait for the cache.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Object, controller_of, is_deleting, name_of, uid_of
 
@@ -29,6 +32,26 @@ class Expectations:
     def deleting(self, owner: str, uid: str) -> None:
         """A delete of `uid` is about to be sent."""
         self._deletes.setdefault(owner, {})[uid] = self._clock.monotonic()
+
+    @contextmanager
+    def create(self, owner: str, name: str) -> Generator[None]:
+        """Around a create: expected from its sending on, unless it fails."""
+        self.creating(owner, name)
+        try:
+            yield
+        except BaseException:
+            self.created(owner, name)
+            raise
+
+    @contextmanager
+    def delete(self, owner: str, uid: str) -> Generator[None]:
+        """Around a delete: expected from its sending on, unless it fails."""
+        self.deleting(owner, uid)
+        try:
+            yield
+        except BaseException:
+            self.deleted(owner, uid)
+            raise
 
     def created(self, owner: str, name: str) -> None:
         """The cache shows `name`, or its create failed."""

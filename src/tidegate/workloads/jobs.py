@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 
 from tidegate.kube.controller import Context, Controller, owner_key
@@ -23,7 +23,9 @@ from tidegate.kube.objects import (
     uid_of,
 )
 from tidegate.kube.resources import JOBS, PODS
+from tidegate.kube.waiting import all_of
 from tidegate.workloads import job_policy
+from tidegate.workloads.bursts import BURST, attempt
 from tidegate.workloads.expectations import Expectations
 from tidegate.workloads.job_pods import FINALIZER, finalizers_of, is_tracked, job_pod, new_pod
 from tidegate.workloads.job_policy import Plan
@@ -45,9 +47,6 @@ from tidegate.workloads.ownership import (
     orphans,
 )
 from tidegate.workloads.pods import is_active, spec_of, status_of
-
-# Bounds the writes of one reconcile; the rest follows in the next.
-_BURST = 500
 
 
 class JobController:
@@ -110,7 +109,7 @@ class JobController:
         return await self._advance(job, pods)
 
     async def _advance(self, job: Object, pods: Sequence[Object]) -> float | None:
-        pods = await asyncio.gather(*(self._tracked(job, pod) for pod in pods))
+        pods = await all_of(*(self._tracked(job, pod) for pod in pods))
         now = self._clock.time()
         patient = spec_of(job).get("podReplacementPolicy") == "Failed"
         views = [job_pod(pod, replaced_when_ended=patient) for pod in pods]
@@ -157,32 +156,19 @@ class JobController:
         return [known.get(name) for name in names]
 
     async def _create(self, job: Object, plan: Plan) -> ApiError | None:
-        indexes: list[int | None] = [*plan.create_indexes, *[None] * plan.create][:_BURST]
-        results = await asyncio.gather(
-            *(self._create_one(job, index) for index in indexes), return_exceptions=True
-        )
-        failure: ApiError | None = None
-        for result in results:
-            if isinstance(result, ApiError):
-                failure = failure or result
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                message = f"Created pod: {name_of(result)}"
-                await self._events.normal(job, "SuccessfulCreate", message)
+        indexes: list[int | None] = [*plan.create_indexes, *[None] * plan.create][:BURST]
+        created, failure = await attempt(self._create_one(job, index) for index in indexes)
+        for pod in created:
+            await self._events.normal(job, "SuccessfulCreate", f"Created pod: {name_of(pod)}")
         if failure is not None:
             await self._events.warning(job, "FailedCreate", f"Error creating: {failure}")
         return failure
 
     async def _create_one(self, job: Object, index: int | None) -> Object:
         pod, owner = new_pod(job, index), uid_of(job)
-        self._expectations.creating(owner, name_of(pod))
         self._coming.setdefault(owner, {})[name_of(pod)] = index
-        try:
+        with self._expectations.create(owner, name_of(pod)):
             return await self._client.create(PODS, pod)
-        except BaseException:
-            self._expectations.created(owner, name_of(pod))
-            raise
 
     async def _tracked(self, job: Object, pod: Object) -> Object:
         """The pod with the finalizer, which one that was adopted may lack."""
@@ -207,22 +193,19 @@ class JobController:
         going = self._expectations.pending_deletes(owner)
 
         async def delete(pod: Object) -> None:
-            self._expectations.deleting(owner, uid_of(pod))
             try:
-                await self._client.delete(
-                    PODS, name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod)
-                )
-            except BaseException as error:
-                self._expectations.deleted(owner, uid_of(pod))
-                if isinstance(error, NotFound):
-                    return
-                raise
+                with self._expectations.delete(owner, uid_of(pod)):
+                    await self._client.delete(
+                        PODS, name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod)
+                    )
+            except NotFound:
+                return
             await self._events.normal(job, "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
 
-        await asyncio.gather(*(delete(pod) for pod in pods if uid_of(pod) not in going))
+        await all_of(*(delete(pod) for pod in pods if uid_of(pod) not in going))
 
     async def _release(self, pods: Iterable[Object]) -> None:
-        await asyncio.gather(*(self._release_one(pod) for pod in pods))
+        await all_of(*(self._release_one(pod) for pod in pods))
 
     async def _release_one(self, pod: Object) -> None:
         space, uid = namespace_of(pod), uid_of(pod)
@@ -232,13 +215,8 @@ class JobController:
             "finalizers": [name for name in finalizers_of(pod) if name != FINALIZER],
             "resourceVersion": resource_version_of(pod),
         }
-        self._releases.deleting(space, uid)
-        try:
+        with contextlib.suppress(NotFound), self._releases.delete(space, uid):
             await self._client.patch(PODS, name_of(pod), {"metadata": metadata}, namespace=space)
-        except BaseException as error:
-            self._releases.deleted(space, uid)
-            if not isinstance(error, NotFound):
-                raise
 
     async def _write(self, job: Object, status: Object) -> None:
         if status == status_of(job):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
@@ -23,6 +23,8 @@ from tidegate.kube.objects import (
     with_condition,
 )
 from tidegate.kube.resources import PODS, REPLICA_SETS
+from tidegate.kube.waiting import all_of
+from tidegate.workloads.bursts import BURST, attempt
 from tidegate.workloads.expectations import Expectations
 from tidegate.workloads.ownership import adopters, claim, index_ownership
 from tidegate.workloads.pods import (
@@ -35,9 +37,6 @@ from tidegate.workloads.pods import (
 )
 
 logger = logging.getLogger(__name__)
-
-# Bounds the writes of one reconcile; the rest follows in the next.
-_BURST = 500
 
 
 class ReplicaSetController:
@@ -83,9 +82,9 @@ class ReplicaSetController:
         staying = [pod for pod in active if uid_of(pod) not in going]
         surplus = len(staying) + len(coming) - _wanted(replica_set)
         if surplus < 0:
-            return await self._create(replica_set, min(-surplus, _BURST))
+            return await self._create(replica_set, min(-surplus, BURST))
         if surplus > 0:
-            chosen = sorted(staying, key=scale_down_rank)[: min(surplus, _BURST)]
+            chosen = sorted(staying, key=scale_down_rank)[: min(surplus, BURST)]
             return await self._delete(replica_set, chosen)
         return None
 
@@ -94,14 +93,10 @@ class ReplicaSetController:
 
         async def create() -> Object:
             pod = pod_from_template(replica_set)
-            self._expectations.creating(owner, name_of(pod))
-            try:
+            with self._expectations.create(owner, name_of(pod)):
                 return await self._client.create(PODS, pod)
-            except BaseException:
-                self._expectations.created(owner, name_of(pod))
-                raise
 
-        created, failure = await _all([create] * count)
+        created, failure = await attempt(create() for _ in range(count))
         await self._tell(replica_set, "SuccessfulCreate", "Created pod", created)
         if failure is not None:
             await self._events.warning(replica_set, "FailedCreate", f"Error creating: {failure}")
@@ -110,30 +105,21 @@ class ReplicaSetController:
     async def _delete(self, replica_set: Object, pods: Sequence[Object]) -> ApiError | None:
         owner = uid_of(replica_set)
 
-        def deletion(pod: Object) -> Callable[[], Awaitable[Object]]:
-            async def delete() -> Object:
-                self._expectations.deleting(owner, uid_of(pod))
-                try:
-                    await self._client.delete(
-                        PODS, name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod)
-                    )
-                except NotFound:
-                    self._expectations.deleted(owner, uid_of(pod))
-                except BaseException:
-                    self._expectations.deleted(owner, uid_of(pod))
-                    raise
-                return pod
+        async def delete(pod: Object) -> Object:
+            with contextlib.suppress(NotFound), self._expectations.delete(owner, uid_of(pod)):
+                await self._client.delete(
+                    PODS, name_of(pod), namespace=namespace_of(pod), uid=uid_of(pod)
+                )
+            return pod
 
-            return delete
-
-        deleted, failure = await _all([deletion(pod) for pod in pods])
+        deleted, failure = await attempt(delete(pod) for pod in pods)
         await self._tell(replica_set, "SuccessfulDelete", "Deleted pod", deleted)
         return failure
 
     async def _tell(
         self, replica_set: Object, reason: str, what: str, pods: Sequence[Object]
     ) -> None:
-        await asyncio.gather(
+        await all_of(
             *(self._events.normal(replica_set, reason, f"{what}: {name_of(pod)}") for pod in pods)
         )
 
@@ -164,23 +150,6 @@ class ReplicaSetController:
                 subresource="status",
             )
         return min((wait for wait in waits if wait), default=None)
-
-
-async def _all(
-    makers: Sequence[Callable[[], Awaitable[Object]]],
-) -> tuple[list[Object], ApiError | None]:
-    """Run all at once; what came of it and the first refusal by the API."""
-    results = await asyncio.gather(*(make() for make in makers), return_exceptions=True)
-    done: list[Object] = []
-    failure: ApiError | None = None
-    for result in results:
-        if isinstance(result, ApiError):
-            failure = failure or result
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            done.append(result)
-    return done, failure
 
 
 def _wanted(replica_set: Object) -> int:
