@@ -3,14 +3,12 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.node.machine import Machine
 from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.errors import InternalFault
 from tidegate.node.port_claims import MachineClaims, can_bind
-from tidegate.node.ports import PortAllocator, ports_annotation, real_ports_of
+from tidegate.node.ports import PortAllocator
 
 
 def allocator(clock: VirtualClock, *, taken: tuple[int, ...] = ()) -> PortAllocator:
@@ -70,14 +68,3 @@ async def test_a_rested_port_is_given_to_another_platform() -> None:
     assert theirs.claim(port)
     ports.close()
     theirs.close()
-
-
-@given(st.dictionaries(st.integers(1, 65535), st.integers(1, 65535)))
-def test_the_annotation_comes_back_as_it_went(ports: dict[int, int]) -> None:
-    annotations = {"tidegate.dev/ports": ports_annotation(ports)}
-    assert real_ports_of({"metadata": {"annotations": annotations}}) == ports
-
-
-@pytest.mark.parametrize("text", ["", "no", "[1]", '{"a": 1}', '{"1": null}'])
-def test_a_damaged_annotation_means_no_ports(text: str) -> None:
-    assert real_ports_of({"metadata": {"annotations": {"tidegate.dev/ports": text}}}) == {}

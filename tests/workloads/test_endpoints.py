@@ -10,7 +10,6 @@ from tidegate.workloads.endpoints import (
     backing_pods,
     endpoint_slices,
     endpoints,
-    real_ports,
     selects,
 )
 
@@ -114,10 +113,3 @@ def test_endpoints_split_ready_from_unready():
     assert [a["targetRef"]["name"] for a in subset["addresses"]] == ["a"]
     assert [a["targetRef"]["name"] for a in subset["notReadyAddresses"]] == ["b"]
     assert subset["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
-
-
-@pytest.mark.parametrize("text", ["not json", "[1]", '{"x": "y"}', "7"])
-def test_a_broken_ports_annotation_counts_as_none(text):
-    pod = _pod("a")
-    pod["metadata"]["annotations"] = {"tidegate.dev/ports": text}
-    assert real_ports(pod) == {}

@@ -96,6 +96,11 @@ def is_controlled_by(obj: Object, owner: Object) -> bool:
     return reference is not None and reference.get("uid") == uid_of(owner)
 
 
+def spec_of(obj: Object) -> Mapping[str, Any]:
+    """The spec, empty where there is none; not to be changed."""
+    return cast("Mapping[str, Any]", obj.get("spec") or {})
+
+
 def status_of(obj: Object) -> Mapping[str, Any]:
     """The status, empty where there is none; not to be changed."""
     return cast("Mapping[str, Any]", obj.get("status") or {})

@@ -6,8 +6,8 @@ import asyncio
 
 from tidegate.kube.errors import BadRequest, NotFound
 from tidegate.kube.informer import Informer
+from tidegate.kube.real_ports import real_ports_of
 from tidegate.node.lifecycle.status import POD_IP
-from tidegate.node.ports import real_ports_of
 
 
 class PortSource:

@@ -6,17 +6,13 @@ has ended is refused and never answered by another pod.
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Iterable
+from typing import Protocol
 
 from tidegate.kube.clock import Clock
 from tidegate.kube.errors import InternalFault
-from tidegate.kube.objects import Object, annotations_of
 from tidegate.node.port_claims import MachineClaims
-
-PORTS_ANNOTATION = "tidegate.dev/ports"
 
 
 class Claims(Protocol):
@@ -116,20 +112,3 @@ class PortAllocator:
         for port in [port for port, until in self._resting.items() if until <= now]:
             del self._resting[port]
             self._claims.drop(port)
-
-
-def real_ports_of(pod: Object) -> dict[int, int]:
-    """The pod's container ports and their real ports, from its annotation."""
-    text = annotations_of(pod).get(PORTS_ANNOTATION)
-    if not text:
-        return {}
-    try:
-        ports: Any = json.loads(text)
-        return {int(key): int(value) for key, value in cast("dict[str, int]", ports).items()}
-    except (ValueError, AttributeError, TypeError):
-        return {}
-
-
-def ports_annotation(ports: Mapping[int, int]) -> str:
-    """The annotation's value."""
-    return json.dumps({str(key): value for key, value in sorted(ports.items())})

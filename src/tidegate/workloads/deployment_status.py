@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegate.kube.clock import parse_rfc3339, rfc3339
-from tidegate.kube.objects import Object, condition_of, conditions_of, name_of, with_condition
-from tidegate.workloads import pods
+from tidegate.kube.objects import (
+    Object,
+    condition_of,
+    conditions_of,
+    name_of,
+    status_of,
+    with_condition,
+)
 from tidegate.workloads.revisions import replicas_of
 from tidegate.workloads.rollout import Strategy
 
@@ -63,10 +69,10 @@ def count(progress: Progress) -> Counts:
     )
 
 
-def status_of(deployment: Object, strategy: Strategy, progress: Progress, *, now: float) -> Object:
+def status_for(deployment: Object, strategy: Strategy, progress: Progress, *, now: float) -> Object:
     """The whole status for the Deployment as seen."""
     counts = count(progress)
-    previous = pods.status_of(deployment)
+    previous = status_of(deployment)
     status: Object = {
         "observedGeneration": deployment["metadata"].get("generation", 0),
         **counts.to_status(),
@@ -176,7 +182,7 @@ def _progressing(
 
 
 def _has_progressed(deployment: Object, counts: Counts) -> bool:
-    status = pods.status_of(deployment)
+    status = status_of(deployment)
     updated = int(status.get("updatedReplicas") or 0)
     old = int(status.get("replicas") or 0) - updated
     return (
@@ -223,4 +229,4 @@ def _updated(condition: Object) -> float:
 
 
 def _sum(sets: Sequence[Object], field: str) -> int:
-    return sum(int(pods.status_of(rs).get(field) or 0) for rs in sets)
+    return sum(int(status_of(rs).get(field) or 0) for rs in sets)

@@ -19,13 +19,14 @@ from tidegate.kube.objects import (
     key_of,
     name_of,
     namespace_of,
+    status_of,
     thaw,
     uid_of,
 )
 from tidegate.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from tidegate.kube.waiting import all_of
 from tidegate.workloads import pods, revisions, rollout
-from tidegate.workloads.deployment_status import Progress, deadline_in, status_of
+from tidegate.workloads.deployment_status import Progress, deadline_in, status_for
 from tidegate.workloads.ownership import claim, controlled, index_ownership, matching_owners
 from tidegate.workloads.rollout import Strategy
 
@@ -197,7 +198,7 @@ class DeploymentController:
         )
         if is_controlled_by(taken, deployment) and revisions.same_template(deployment, taken):
             return taken
-        collisions = int(pods.status_of(deployment).get("collisionCount") or 0) + 1
+        collisions = int(status_of(deployment).get("collisionCount") or 0) + 1
         await self._client.patch(
             DEPLOYMENTS,
             name_of(deployment),
@@ -296,8 +297,8 @@ class DeploymentController:
             paused=bool(sync.deployment["spec"].get("paused")),
         )
         now = self._clock.time()
-        status = status_of(sync.deployment, sync.strategy, progress, now=now)
-        if status != pods.status_of(sync.deployment):
+        status = status_for(sync.deployment, sync.strategy, progress, now=now)
+        if status != status_of(sync.deployment):
             await self._client.patch(
                 DEPLOYMENTS,
                 name_of(sync.deployment),

@@ -1,8 +1,7 @@
 """Which pods a Service leads to, as EndpointSlices and Endpoints: pure functions.
 
-On one machine every pod listens on ports of its own, written on the pod as
-`tidegate.dev/ports` (container port to real port). A slice has one set of ports for all its
-endpoints, so pods are grouped by their real ports, as Kubernetes does with named target ports.
+A slice has one set of ports for all its endpoints, so pods are grouped by their real ports
+(`kube.real_ports`), as Kubernetes does with named target ports.
 """
 
 from __future__ import annotations
@@ -10,21 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from tidegate.kube.objects import (
     Object,
-    annotations_of,
     is_deleting,
     labels_of,
     name_of,
     namespace_of,
     owner_reference,
+    spec_of,
+    status_of,
     uid_of,
 )
-from tidegate.workloads.pods import is_finished, is_ready, spec_of, status_of
+from tidegate.kube.real_ports import real_ports_of
+from tidegate.workloads.pods import is_finished, is_ready
 
-PORTS_ANNOTATION = "tidegate.dev/ports"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
@@ -69,25 +69,9 @@ def backing_pods(service: Object, pods: Iterable[Object]) -> list[Object]:
     ]
 
 
-def real_ports(pod: Object) -> dict[int, int]:
-    """Container port to the port the pod really listens on; empty on a cluster.
-
-    An annotation that cannot be read counts as none, for one bad pod must not take its Service
-    down.
-    """
-    text = annotations_of(pod).get(PORTS_ANNOTATION)
-    if not text:
-        return {}
-    try:
-        table: Any = json.loads(text)
-        return {int(port): int(real) for port, real in cast("dict[str, Any]", table).items()}
-    except (ValueError, TypeError, AttributeError):
-        return {}
-
-
 def ports_of(service: Object, pod: Object) -> Ports:
     """The Service's ports as this pod offers them; a named port that it lacks is left out."""
-    mapping = real_ports(pod)
+    mapping = real_ports_of(pod)
     found: list[Port] = []
     for port in spec_of(service).get("ports") or ():
         number = _container_port(port, pod)

@@ -15,6 +15,7 @@ from tidegate.kube.objects import (
     labels_of,
     name_of,
     namespace_of,
+    spec_of,
 )
 from tidegate.kube.resources import ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES, Resource
 from tidegate.kube.waiting import all_of
@@ -28,7 +29,6 @@ from tidegate.workloads.endpoints import (
     endpoints,
     selects,
 )
-from tidegate.workloads.pods import spec_of
 
 _BY_SELECTOR_TERM = "selector-term"
 _BY_LABEL = "namespace-label"

@@ -12,6 +12,7 @@ from tidegate.kube.objects import (
     is_deleting,
     key_of,
     name_of,
+    status_of,
     uid_of,
 )
 from tidegate.workloads.job_policy import JobPod
@@ -23,8 +24,6 @@ from tidegate.workloads.pods import (
     pod_from_template,
     random_suffix,
     scale_down_rank,
-    spec_of,
-    status_of,
 )
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
@@ -84,7 +83,7 @@ def new_pod(job: Object, index: int | None) -> Object:
     metadata["generateName"] = f"{base}-"
     metadata.setdefault("annotations", {})[INDEX] = str(index)
     metadata.setdefault("labels", {})[INDEX] = str(index)
-    spec = spec_of(pod)
+    spec: Object = pod["spec"]
     spec.setdefault("hostname", base)
     for kind in ("initContainers", "containers"):
         for container in cast("list[Object]", spec.get(kind) or []):

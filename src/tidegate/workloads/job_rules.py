@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from tidegate.kube.objects import Object
 from tidegate.workloads.job_indexes import parse_indexes
@@ -75,7 +75,7 @@ def satisfied(rules: Sequence[SuccessRule], completed: Collection[int]) -> int |
     return None
 
 
-def failure_rules(spec: Object) -> tuple[FailureRule, ...]:
+def failure_rules(spec: Mapping[str, Any]) -> tuple[FailureRule, ...]:
     """Those of a Job's spec."""
     policy: Object = spec.get("podFailurePolicy") or {}
     rules: list[FailureRule] = []
@@ -94,7 +94,7 @@ def failure_rules(spec: Object) -> tuple[FailureRule, ...]:
     return tuple(rules)
 
 
-def success_rules(spec: Object) -> tuple[SuccessRule, ...]:
+def success_rules(spec: Mapping[str, Any]) -> tuple[SuccessRule, ...]:
     """Those of a Job's spec."""
     policy: Object = spec.get("successPolicy") or {}
     completions = int(spec.get("completions") or 0)

@@ -10,12 +10,13 @@ from tidegate.kube.objects import (
     condition_of,
     conditions_of,
     is_condition_true,
+    spec_of,
+    status_of,
     with_condition,
 )
 from tidegate.workloads.job_indexes import format_indexes, parse_indexes
 from tidegate.workloads.job_policy import Counts, JobPod, JobSpec, Outcome, Plan
 from tidegate.workloads.job_rules import failure_rules, success_rules
-from tidegate.workloads.pods import spec_of, status_of
 
 COMPLETE, FAILED, SUSPENDED = "Complete", "Failed", "Suspended"
 _DECIDED = (("SuccessCriteriaMet", True), ("FailureTarget", False), (COMPLETE, True))

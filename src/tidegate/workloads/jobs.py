@@ -19,6 +19,8 @@ from tidegate.kube.objects import (
     name_of,
     namespace_of,
     resource_version_of,
+    spec_of,
+    status_of,
     thaw,
     uid_of,
 )
@@ -46,7 +48,7 @@ from tidegate.workloads.ownership import (
     matching_owners,
     orphans,
 )
-from tidegate.workloads.pods import is_active, spec_of, status_of
+from tidegate.workloads.pods import is_active
 
 
 class JobController:

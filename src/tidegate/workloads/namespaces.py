@@ -17,6 +17,7 @@ from tidegate.kube.objects import (
     key_of,
     name_of,
     namespace_of,
+    spec_of,
     thaw,
     uid_of,
     with_condition,
@@ -24,7 +25,6 @@ from tidegate.kube.objects import (
 from tidegate.kube.resources import NAMESPACES, Resource
 from tidegate.kube.waiting import all_of
 from tidegate.workloads.kinds import Kinds
-from tidegate.workloads.pods import spec_of
 
 FINALIZER = "kubernetes"
 # What holds the content changes with an event; this is for the case that none comes.

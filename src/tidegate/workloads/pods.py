@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, cast
+from typing import Any
 
 from tidegate.kube.clock import parse_rfc3339
 from tidegate.kube.objects import (
@@ -14,6 +14,8 @@ from tidegate.kube.objects import (
     is_deleting,
     namespace_of,
     owner_reference,
+    spec_of,
+    status_of,
     thaw,
 )
 
@@ -35,16 +37,6 @@ def safe_encode(number: int, *, length: int) -> str:
         number, digit = divmod(number, len(_SAFE_ALPHABET))
         characters.append(_SAFE_ALPHABET[digit])
     return "".join(characters)
-
-
-def spec_of(obj: Object) -> Object:
-    """The spec, empty where there is none; not to be changed."""
-    return cast("Object", obj.get("spec") or {})
-
-
-def status_of(obj: Object) -> Object:
-    """The status, empty where there is none; not to be changed."""
-    return cast("Object", obj.get("status") or {})
 
 
 def phase_of(pod: Object) -> str:

@@ -19,6 +19,7 @@ from tidegate.kube.objects import (
     labels_of,
     name_of,
     namespace_of,
+    status_of,
     uid_of,
     with_condition,
 )
@@ -33,7 +34,6 @@ from tidegate.workloads.pods import (
     is_ready,
     pod_from_template,
     scale_down_rank,
-    status_of,
 )
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,10 @@ from tidegate.kube.objects import (
     name_of,
     namespace_of,
     owner_reference,
+    status_of,
     thaw,
 )
-from tidegate.workloads.pods import safe_encode, status_of
+from tidegate.workloads.pods import safe_encode
 from tidegate.workloads.rollout import Replicas, Strategy
 
 HASH_LABEL = "pod-template-hash"

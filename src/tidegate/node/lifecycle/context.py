@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.kube.objects import Object, name_of, namespace_of, resource_version_of, uid_of
+from tidegate.kube.real_ports import PORTS_ANNOTATION, ports_annotation, real_ports_of
 from tidegate.kube.resources import PODS
 from tidegate.node.images.manifest import ImagePort
 from tidegate.node.lifecycle.directory import PodDirectory
@@ -13,7 +14,6 @@ from tidegate.node.lifecycle.environment import declared_ports
 from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.placement import Placement
 from tidegate.node.lifecycle.volumes import Volumes
-from tidegate.node.ports import PORTS_ANNOTATION, ports_annotation, real_ports_of
 
 
 @dataclass

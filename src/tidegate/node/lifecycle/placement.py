@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from tidegate.kube.clock import Clock
 from tidegate.kube.errors import InternalFault, UserError
 from tidegate.kube.objects import Object, annotations_of
+from tidegate.kube.real_ports import PORTS_ANNOTATION, ports_annotation, real_ports_of
 from tidegate.kube.waiting import within
 from tidegate.node.fields import part, parts
 from tidegate.node.gpus import GPU_RESOURCE, Gpus
-from tidegate.node.ports import PORTS_ANNOTATION, PortAllocator, ports_annotation, real_ports_of
+from tidegate.node.ports import PortAllocator
 from tidegate.node.specs import (
     PRICE_ANNOTATION,
     SPEC_ANNOTATION,
