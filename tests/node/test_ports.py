@@ -43,7 +43,8 @@ def test_a_port_somebody_listens_on_cannot_be_bound() -> None:
 
 
 def test_two_platforms_on_one_machine_never_give_out_the_same_port() -> None:
-    first, last = 41_000, 41_040
+    # Below those that the kernel gives out, and wide: other runs of this test take some too.
+    first, last = 12_000, 12_200
     one, two = (
         PortAllocator(first, last, clock=VirtualClock(), claims=MachineClaims(), start=first)
         for _ in range(2)
@@ -57,7 +58,7 @@ def test_two_platforms_on_one_machine_never_give_out_the_same_port() -> None:
 async def test_a_rested_port_is_given_to_another_platform() -> None:
     clock = VirtualClock()
     mine, theirs = MachineClaims(), MachineClaims()
-    ports = PortAllocator(41_050, 41_060, clock=clock, quarantine=60, claims=mine)
+    ports = PortAllocator(12_300, 12_500, clock=clock, quarantine=60, claims=mine)
     port = ports.allocate()
     assert not theirs.claim(port)
     ports.release([port])
