@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from tidegate.kube.client import Client
 from tidegate.kube.clock import Clock
@@ -21,6 +21,8 @@ from tidegate.kube.resources import Resource
 from tidegate.kube.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
 Mapper = Callable[[Object], Iterable[Key]]
@@ -68,8 +70,64 @@ def owner_key(kind: Resource) -> Mapper:
     return mapper
 
 
-class Controller:
-    """One reconcile loop.
+class Workers(Generic[K]):
+    """A queue of keys and the pool that works them off, again and again until each succeeds.
+
+    Args:
+        name: for logs.
+        process: does the work of one key; returns seconds after which to do it again, or None.
+        clock: the time, for back-off and returned delays.
+        workers: how many keys at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        process: Callable[[K], Awaitable[float | None]],
+        *,
+        clock: Clock,
+        workers: int = 4,
+    ) -> None:
+        self.name = name
+        self.queue: WorkQueue[K] = WorkQueue(clock)
+        self._process = process
+        self._workers = workers
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run_timers())
+            for _ in range(self._workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            try:
+                await self._attempt(key)
+            finally:
+                self.queue.done(key)
+
+    async def _attempt(self, key: K) -> None:
+        try:
+            again = await self._process(key)
+        except (Conflict, NotFound, AlreadyExists) as error:
+            delay = self.queue.retry(key)
+            logger.debug("%s %s: %s; again in %.3f s", self.name, key, error, delay)
+        except ApiError as error:
+            delay = self.queue.retry(key)
+            logger.warning("%s %s: %s; again in %.3f s", self.name, key, error, delay)
+        except Exception:
+            delay = self.queue.retry(key)
+            logger.exception("%s %s failed; again in %.3f s", self.name, key, delay)
+        else:
+            self.queue.forget(key)
+            if again is not None:
+                self.queue.add_after(key, again)
+
+
+class Controller(Workers[Key]):
+    """One reconcile loop: workers whose keys come from informers.
 
     Args:
         name: for logs.
@@ -80,10 +138,7 @@ class Controller:
     """
 
     def __init__(self, name: str, reconcile: Reconcile, *, clock: Clock, workers: int = 4) -> None:
-        self.name = name
-        self.queue: WorkQueue[Key] = WorkQueue(clock)
-        self._reconcile = reconcile
-        self._workers = workers
+        super().__init__(name, reconcile, clock=clock, workers=workers)
         self._sources: list[Informer] = []
 
     def watch(self, informer: Informer, mapper: Mapper = own_key) -> Controller:
@@ -103,32 +158,4 @@ class Controller:
         """Reconcile until cancelled; starts when all sources hold their first list."""
         for informer in self._sources:
             await informer.wait_synced()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.queue.run_timers())
-            for _ in range(self._workers):
-                group.create_task(self._work())
-
-    async def _work(self) -> None:
-        while True:
-            key = await self.queue.get()
-            try:
-                await self._process(key)
-            finally:
-                self.queue.done(key)
-
-    async def _process(self, key: Key) -> None:
-        try:
-            again = await self._reconcile(key)
-        except (Conflict, NotFound, AlreadyExists) as error:
-            delay = self.queue.retry(key)
-            logger.debug("%s %s: %s; again in %.3f s", self.name, key, error, delay)
-        except ApiError as error:
-            delay = self.queue.retry(key)
-            logger.warning("%s %s: %s; again in %.3f s", self.name, key, error, delay)
-        except Exception:
-            delay = self.queue.retry(key)
-            logger.exception("%s %s failed; again in %.3f s", self.name, key, delay)
-        else:
-            self.queue.forget(key)
-            if again is not None:
-                self.queue.add_after(key, again)
+        await super().run()

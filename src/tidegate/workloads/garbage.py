@@ -8,12 +8,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from dataclasses import dataclass
 
-from tidegate.kube.controller import Context
-from tidegate.kube.errors import ApiError, Conflict, NotFound
+from tidegate.kube.controller import Context, Workers
+from tidegate.kube.errors import NotFound
 from tidegate.kube.informer import Handler, Informer
 from tidegate.kube.objects import (
     Object,
@@ -26,11 +24,8 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import EVENTS, Resource
 from tidegate.kube.waiting import all_of
-from tidegate.kube.workqueue import WorkQueue
 from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.ownership_graph import Item, OwnershipGraph
-
-logger = logging.getLogger(__name__)
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -59,7 +54,7 @@ class GarbageCollector:
         self._kinds = kinds
         self._informers: dict[Resource, Informer] = {}
         self._graph = OwnershipGraph()
-        self._queue: WorkQueue[Item] = WorkQueue(context.clock)
+        self._workers = Workers("garbage", self._process, clock=context.clock, workers=_WORKERS)
         kinds.follow(self)
 
     def begin(self, informer: Informer) -> None:
@@ -77,10 +72,7 @@ class GarbageCollector:
     async def run(self) -> None:
         """Collect until cancelled; starts when every object is known."""
         await self._kinds.wait_synced()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._queue.run_timers())
-            for _ in range(_WORKERS):
-                group.create_task(self._work())
+        await self._workers.run()
 
     def _handler(self, resource: Resource) -> Handler:
         def handle(old: Object | None, new: Object | None) -> None:
@@ -96,7 +88,7 @@ class GarbageCollector:
         owners = self._graph.owners(uid_of(obj))
         item = self._graph.remove(resource, obj)
         for dependent in self._graph.dependents(item.uid):
-            self._queue.add(dependent)
+            self._workers.queue.add(dependent)
         self._wake_owners(owners)
 
     def _seen(self, resource: Resource, obj: Object) -> None:
@@ -104,9 +96,9 @@ class GarbageCollector:
         item = self._graph.put(resource, obj)
         owners = self._graph.owners(item.uid)
         if is_deleting(obj) and _finalizers(obj) & {FOREGROUND, ORPHAN}:
-            self._queue.add(item)
+            self._workers.queue.add(item)
         if owners != before and any(self._is_going(owner) for owner in owners):
-            self._queue.add(item)
+            self._workers.queue.add(item)
         self._wake_owners(before - owners)
 
     def _wake_owners(self, uids: frozenset[str]) -> None:
@@ -114,7 +106,7 @@ class GarbageCollector:
         for uid in uids:
             owner = self._graph.find(uid)
             if owner is not None and self._is_going(uid):
-                self._queue.add(owner)
+                self._workers.queue.add(owner)
 
     def _is_going(self, uid: str) -> bool:
         obj = self._object(self._graph.find(uid))
@@ -126,25 +118,6 @@ class GarbageCollector:
             return None
         obj = informer.get(item.key.name, item.key.namespace)
         return obj if obj is not None and uid_of(obj) == item.uid else None
-
-    async def _work(self) -> None:
-        while True:
-            item = await self._queue.get()
-            try:
-                await self._process(item)
-            except (Conflict, NotFound) as error:
-                delay = self._queue.retry(item)
-                logger.debug("collecting %s: %s; again in %.3f s", item.key, error, delay)
-            except ApiError as error:
-                delay = self._queue.retry(item)
-                logger.warning("collecting %s: %s; again in %.3f s", item.key, error, delay)
-            except Exception:
-                delay = self._queue.retry(item)
-                logger.exception("collecting %s failed; again in %.3f s", item.key, delay)
-            else:
-                self._queue.forget(item)
-            finally:
-                self._queue.done(item)
 
     async def _process(self, item: Item) -> None:
         obj = self._object(item)
@@ -168,7 +141,7 @@ class GarbageCollector:
             await self._drop_finalizer(item, obj, FOREGROUND)
             return
         for dependent in dependents:
-            self._queue.add(dependent)
+            self._workers.queue.add(dependent)
 
     def _blocks(self, dependent: Item, owner: str) -> bool:
         obj = self._object(dependent)

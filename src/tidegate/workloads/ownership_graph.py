@@ -16,6 +16,9 @@ class Item:
     key: Key
     uid: str
 
+    def __str__(self) -> str:
+        return f"{self.resource.qualified} {self.key}"
+
 
 class OwnershipGraph:
     """Objects by uid, and the dependents of each owner uid, present or not."""
