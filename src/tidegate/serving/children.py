@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, cast
 
 from tidegate.kube.client import Client
+from tidegate.kube.errors import NotFound
 from tidegate.kube.events import EventRecorder
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import (
@@ -13,6 +15,7 @@ from tidegate.kube.objects import (
     name_of,
     namespace_of,
     thaw,
+    uid_of,
 )
 from tidegate.kube.resources import Resource
 
@@ -79,10 +82,14 @@ class Children:
         return await self._client.update(self._resource, merged)
 
     async def remove(self, owner: Object, name: str) -> None:
-        """Delete a child that is there and owned."""
+        """Delete a child that is there and owned; one that is gone already is as good."""
         live = self._informer.get(name, namespace_of(owner))
         if live is not None and is_controlled_by(live, owner):
-            await self._client.delete(self._resource, name, namespace=namespace_of(owner))
+            # By then somebody else may have made one of that name.
+            with contextlib.suppress(NotFound):
+                await self._client.delete(
+                    self._resource, name, namespace=namespace_of(owner), uid=uid_of(live)
+                )
 
     async def _create(self, owner: Object, desired: Object) -> Object:
         created = await self._client.create(self._resource, desired)
