@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tidegate.kube.objects import Object, condition_of, conditions_of, with_condition
+from tidegate.kube.objects import Object, condition_of, conditions_of, status_of, with_condition
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,17 @@ def verdict_of(obj: Object, condition_type: str) -> Verdict:
         condition.get("reason") or "",
         condition.get("message") or "",
     )
+
+
+def is_observed(obj: Object) -> bool:
+    """Whether the status speaks of the object as it is now specified."""
+    observed = status_of(obj).get("observedGeneration")
+    return bool(observed == obj["metadata"].get("generation", 0))
+
+
+def is_ready(obj: Object) -> bool:
+    """Whether an object is ready as it is now specified."""
+    return is_observed(obj) and verdict_of(obj, "Ready").status == "True"
 
 
 def aggregate(verdicts: Sequence[Verdict]) -> Verdict:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tidegate.apis.settings import ADMISSION, CONFIG_MAPS, NAMESPACE, SettingError, Settings
 from tidegate.kube.controller import Context, Controller
 from tidegate.kube.events import EventRecorder
-from tidegate.kube.objects import Key, Object, name_of
+from tidegate.kube.informer import Informer
+from tidegate.kube.objects import Key, Object, key_of, name_of
 from tidegate.kube.resources import CONFIG_MAPS as CONFIG_MAP_RESOURCE
 
 logger = logging.getLogger(__name__)
@@ -51,9 +52,14 @@ class ConfigStore:
         self._informer = context.informers.of(CONFIG_MAP_RESOURCE, namespace=NAMESPACE)
         self._informer.add_handler(self._changed)
 
-    def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after every change of the settings."""
-        self._listeners.append(listener)
+    def requeue(self, controller: Controller, informer: Informer) -> None:
+        """Have `controller` look at every object of `informer` after every change."""
+
+        def requeue_all() -> None:
+            for obj in informer.items():
+                controller.queue.add(key_of(obj))
+
+        self._listeners.append(requeue_all)
 
     def controller(self) -> Controller:
         """Keeps the ConfigMaps there and reports what is wrong with them."""

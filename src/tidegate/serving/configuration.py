@@ -22,7 +22,15 @@ from tidegate.kube.objects import (
     uid_of,
 )
 from tidegate.serving.children import write_status
-from tidegate.serving.conditions import TRUE, UNKNOWN, Verdict, conditions, false, verdict_of
+from tidegate.serving.conditions import (
+    TRUE,
+    UNKNOWN,
+    Verdict,
+    conditions,
+    false,
+    is_ready,
+    verdict_of,
+)
 from tidegate.serving.config import ConfigStore
 from tidegate.serving.naming import child_name
 from tidegate.serving.service import is_usable
@@ -76,13 +84,6 @@ def configuration_generation(revision: Object) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def is_revision_ready(revision: Object) -> bool:
-    """Whether a Revision is ready as it is now specified."""
-    observed = part(revision, "status").get("observedGeneration")
-    current = observed == revision["metadata"].get("generation", 0)
-    return bool(current) and verdict_of(revision, "Ready").status == "True"
-
-
 def latest_ready(configuration: Object, latest_created: Object, revisions: list[Object]) -> str:
     """The newest ready Revision that is not older than the present latest ready one.
 
@@ -106,7 +107,7 @@ def latest_ready(configuration: Object, latest_created: Object, revisions: list[
         ),
         reverse=True,
     )
-    return next((name_of(item) for item in candidates if is_revision_ready(item)), known)
+    return next((name_of(item) for item in candidates if is_ready(item)), known)
 
 
 class ConfigurationReconciler:

@@ -136,12 +136,8 @@ class DomainMappingReconciler:
         controller.watch(self._ingresses, owner_key(serving.DOMAIN_MAPPINGS))
         controller.watch(self._ingresses, self._mappings_to_route)
         controller.watch(self._routes, self._mappings_to_route)
-        self._config.on_change(lambda: self._requeue_all(controller))
+        self._config.requeue(controller, self._mappings)
         return controller
-
-    def _requeue_all(self, controller: Controller) -> None:
-        for mapping in self._mappings.items():
-            controller.queue.add(key_of(mapping))
 
     def _mappings_of_claim(self, claim: Object) -> Iterable[Key]:
         return [key_of(m) for m in self._mappings.items() if name_of(m) == name_of(claim)]

@@ -16,7 +16,6 @@ from tidegate.kube.objects import (
     annotations_of,
     is_controlled_by,
     is_deleting,
-    key_of,
     labels_of,
     name_of,
     resource_version_of,
@@ -78,12 +77,8 @@ class RevisionCollector:
         controller = Controller("revision-gc", self.reconcile, clock=self._clock, workers=1)
         controller.watch(self._configurations)
         controller.watch(self._revisions, owner_key(serving.CONFIGURATIONS))
-        self._config.on_change(lambda: self._requeue_all(controller))
+        self._config.requeue(controller, self._configurations)
         return controller
-
-    def _requeue_all(self, controller: Controller) -> None:
-        for configuration in self._configurations.items():
-            controller.queue.add(key_of(configuration))
 
     async def reconcile(self, key: Key) -> float | None:
         configuration = self._configurations.get(key.name, key.namespace)

@@ -75,12 +75,8 @@ class RevisionReconciler:
         for informer in (self._deployments, self._pod_autoscalers, self._services):
             controller.watch(informer, owner_key(serving.REVISIONS))
         controller.watch(self._pods, revision_keys)
-        self._config.on_change(lambda: self._requeue_all(controller))
+        self._config.requeue(controller, self._revisions)
         return controller
-
-    def _requeue_all(self, controller: Controller) -> None:
-        for revision in self._revisions.items():
-            controller.queue.add(key_of(revision))
 
     async def reconcile(self, key: Key) -> float | None:
         revision = self._revisions.get(key.name, key.namespace)

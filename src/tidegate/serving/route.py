@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tidegate.apis import networking, serving
 from tidegate.apis.defaults import with_defaults
 from tidegate.apis.durations import parse_duration
-from tidegate.apis.fields import items, part
+from tidegate.apis.fields import items
 from tidegate.apis.settings import Settings
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
@@ -33,6 +33,8 @@ from tidegate.serving.conditions import (
     Verdict,
     conditions,
     false,
+    is_observed,
+    is_ready,
     unknown,
     verdict_of,
 )
@@ -55,6 +57,7 @@ INGRESS_READY = "IngressReady"
 _DEPENDANTS = (ALL_TRAFFIC_ASSIGNED, CERTIFICATE_PROVISIONED, INGRESS_READY)
 
 _ROUTES_BY_TARGET = "target"
+_SERVICES_BY_ROUTE = "route"
 
 
 def target_index(route: Object) -> list[str]:
@@ -74,18 +77,10 @@ def route_index(service: Object) -> list[str]:
     return [f"{namespace_of(service)}/{name}"] if name else []
 
 
-def is_ingress_ready(ingress: Object) -> bool:
-    """Whether the gateways serve an Ingress as it is now specified."""
-    observed = part(ingress, "status").get("observedGeneration")
-    current = observed == ingress["metadata"].get("generation", 0)
-    return bool(current) and verdict_of(ingress, "Ready").status == "True"
-
-
 def ingress_verdict(ingress: Object) -> Verdict:
     """What an Ingress means for the condition IngressReady of its owner."""
-    observed = part(ingress, "status").get("observedGeneration")
     verdict = verdict_of(ingress, "Ready")
-    if observed != ingress["metadata"].get("generation", 0) or verdict == UNKNOWN:
+    if not is_observed(ingress) or verdict == UNKNOWN:
         return unknown("IngressNotConfigured", "Ingress has not yet been reconciled.")
     return verdict
 
@@ -112,7 +107,7 @@ class RouteReconciler:
         self._ingresses = informers.of(networking.INGRESSES)
         self._public_ingresses = informers.of(INGRESSES)
         self._services = informers.of(SERVICES)
-        self._services.add_index("route", route_index)
+        self._services.add_index(_SERVICES_BY_ROUTE, route_index)
         self._ingress_children = Children(context.client, self._ingresses, recorder=recorder)
         self._public_children = Children(context.client, self._public_ingresses)
         self._service_children = Children(context.client, self._services)
@@ -127,12 +122,8 @@ class RouteReconciler:
             controller.watch(informer, owner_key(serving.ROUTES))
         # A Service of someone else's may stand in the way under the Route's name.
         controller.watch(self._services)
-        self._config.on_change(lambda: self._requeue_all(controller))
+        self._config.requeue(controller, self._routes)
         return controller
-
-    def _requeue_all(self, controller: Controller) -> None:
-        for route in self._routes.items():
-            controller.queue.add(key_of(route))
 
     def _by_target(self, kind: str) -> _TargetMapper:
         return _TargetMapper(self._routes, kind)
@@ -148,7 +139,7 @@ class RouteReconciler:
         private = self._private_tags(route)
         status["url"] = url_of(route, "", settings, self._settings, private=private)
         status["address"] = {"url": local_url(route, "", settings)}
-        again = await self._observe(with_defaults(route, settings), status, verdicts)
+        again = await self._observe(with_defaults(route, settings), private, status, verdicts)
         now = rfc3339(self._clock.time())
         status["conditions"] = conditions(route, verdicts, dependants=_DEPENDANTS, now=now)
         status["observedGeneration"] = route["metadata"].get("generation", 0)
@@ -156,9 +147,13 @@ class RouteReconciler:
         return again
 
     async def _observe(
-        self, route: Object, status: Object, verdicts: dict[str, Verdict]
+        self, route: Object, private: Tags, status: Object, verdicts: dict[str, Verdict]
     ) -> float | None:
-        """Assign the traffic; returns seconds until the next step of a rollout."""
+        """Assign the traffic; returns seconds until the next step of a rollout.
+
+        Args:
+            private: tags that only the cluster may reach.
+        """
         namespace = namespace_of(route)
         try:
             targets = resolve(
@@ -173,7 +168,7 @@ class RouteReconciler:
             return None
         verdicts[ALL_TRAFFIC_ASSIGNED] = TRUE
         try:
-            return await self._serve(route, targets, status, verdicts)
+            return await self._serve(route, targets, private, status, verdicts)
         except NotOwnedError as error:
             kind = "placeholder Service" if error.kind == "Service" else error.kind
             message = f'There is an existing {kind} "{error.name}" that we do not own.'
@@ -184,6 +179,7 @@ class RouteReconciler:
         self,
         route: Object,
         targets: tuple[Target, ...],
+        private: Tags,
         status: Object,
         verdicts: dict[str, Verdict],
     ) -> float | None:
@@ -199,11 +195,12 @@ class RouteReconciler:
             rollouts.dump(rollout),
             self._config.current,
             self._settings,
-            private=self._private_tags(route),
+            private=private,
         )
         ingress = await self._ingress_children.ensure_exact(route, wanted)
-        await self._ensure_public_ingress(route, list(members))
-        status["traffic"] = self._status_traffic(route, rollouts.spread("", targets, rollout))
+        await self._ensure_public_ingress(route, list(members), private)
+        spread = rollouts.spread("", targets, rollout)
+        status["traffic"] = self._status_traffic(route, spread, private)
         verdicts[INGRESS_READY] = ingress_verdict(ingress)
         if rollouts.in_progress(rollout) and verdicts[INGRESS_READY].status == "True":
             verdicts[INGRESS_READY] = unknown(
@@ -219,7 +216,7 @@ class RouteReconciler:
         now = self._clock.time()
         duration = self._rollout_seconds(route)
         rollout = rollouts.step(rollouts.goal_of(members), previous, now=now, duration=duration)
-        if rollout == previous and live is not None and is_ingress_ready(live):
+        if rollout == previous and live is not None and is_ready(live):
             rollout = rollouts.confirmed(rollout, now=now, duration=duration)
         return rollout
 
@@ -236,12 +233,14 @@ class RouteReconciler:
 
     def _private_tags(self, route: Object) -> Tags:
         """Tags whose placeholder Service has been labelled as the cluster's own."""
-        services = self._services.by_index("route", f"{namespace_of(route)}/{name_of(route)}")
         return frozenset(
             labels_of(service).get(networking.TAG_LABEL, "")
-            for service in services
+            for service in self._placeholders(route)
             if is_cluster_local(service)
         )
+
+    def _placeholders(self, route: Object) -> list[Object]:
+        return self._services.by_index(_SERVICES_BY_ROUTE, str(key_of(route)))
 
     async def _ensure_placeholders(self, route: Object, tags: list[str]) -> None:
         settings = self._config.current
@@ -249,12 +248,11 @@ class RouteReconciler:
         for tag in tags:
             placeholder = make_placeholder(route, tag, settings, self._settings)
             await self._service_children.ensure_covers(route, placeholder)
-        for service in self._services.by_index("route", f"{namespace_of(route)}/{name_of(route)}"):
+        for service in self._placeholders(route):
             if name_of(service) not in wanted and is_controlled_by(service, route):
                 await self._service_children.remove(route, name_of(service))
 
-    async def _ensure_public_ingress(self, route: Object, tags: list[str]) -> None:
-        private = self._private_tags(route)
+    async def _ensure_public_ingress(self, route: Object, tags: list[str], private: Tags) -> None:
         wanted = make_public_ingress(
             route, tags, self._config.current, self._settings, private=private
         )
@@ -263,9 +261,10 @@ class RouteReconciler:
         else:
             await self._public_children.ensure_covers(route, wanted)
 
-    def _status_traffic(self, route: Object, targets: Iterable[Target]) -> list[Object]:
+    def _status_traffic(
+        self, route: Object, targets: Iterable[Target], private: Tags
+    ) -> list[Object]:
         entries: list[Object] = []
-        private = self._private_tags(route)
         for target in targets:
             entry: Object = {
                 "revisionName": target.revision,

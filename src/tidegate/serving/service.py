@@ -27,6 +27,7 @@ from tidegate.serving.conditions import (
     Verdict,
     conditions,
     false,
+    is_observed,
     unknown,
     verdict_of,
 )
@@ -140,7 +141,7 @@ class ServiceReconciler:
         except NotOwnedError as error:
             verdicts[_CONFIGURATIONS_READY] = false("NotOwned", str(error))
             return
-        if _is_current(configuration):
+        if is_observed(configuration):
             _propagate(configuration, _CONFIGURATION_FIELDS, fields)
             verdicts[_CONFIGURATIONS_READY] = verdict_of(configuration, "Ready")
         else:
@@ -167,7 +168,7 @@ class ServiceReconciler:
         except NotOwnedError as error:
             verdicts[_ROUTES_READY] = false("NotOwned", str(error))
             return
-        if not _is_current(route):
+        if not is_observed(route):
             verdicts[_ROUTES_READY] = unknown("OutOfDate", _OUT_OF_DATE.format("Route"))
             return
         _propagate(route, _ROUTE_FIELDS, fields)
@@ -220,11 +221,6 @@ def _shares(traffic: Iterable[Object]) -> dict[tuple[object, object, bool], int]
 
 def _revision_name(configuration: Object) -> str:
     return part(configuration, "spec", "template", "metadata").get("name") or ""
-
-
-def _is_current(obj: Object) -> bool:
-    observed = part(obj, "status").get("observedGeneration")
-    return bool(observed == obj["metadata"].get("generation", 0))
 
 
 def _propagate(child: Object, names: tuple[str, ...], fields: Object) -> None:
