@@ -13,6 +13,7 @@ from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.objects import Object, condition_of
 from tidegate.kube.waiting import within
 from tidegate.node.images.manifest import ImagePort
+from tidegate.node.lifecycle.asked_ports import neighbour_ports
 from tidegate.node.lifecycle.backoff import BackOff
 from tidegate.node.lifecycle.directory import PodDirectory, PodRecord
 from tidegate.node.lifecycle.environment import declared_ports, expand, port_variables
@@ -66,6 +67,54 @@ def test_port_variables(
     container = {"name": "main", "ports": [{"containerPort": port} for port in own]}
     real = {port: port + 20000 for port in declared_ports(container, image)}
     assert port_variables(container, image, real) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "value", "expected"),
+    [
+        (SD, "8882", {"PORT": "28882", "PORT_8882": "28882"}),
+        ((), "8882", {"PORT": "28882", "PORT_8882": "28882"}),
+        (
+            PORTAL,
+            "8882",
+            {"PORT": "28882", "PORT_8882": "28882", "PORT_8888": "28888"},
+        ),
+        (SD, "later", {"PORT": "27860", "PORT_7860": "27860"}),
+        (SD, "0", {"PORT": "27860", "PORT_7860": "27860"}),
+    ],
+)
+def test_a_container_without_ports_listens_where_its_own_variable_says(
+    image: tuple[ImagePort, ...], value: str, expected: dict[str, str]
+) -> None:
+    container = {"name": "side", "env": [{"name": "PORT", "value": value}]}
+    real = {port: port + 20000 for port in declared_ports(container, image)}
+    assert port_variables(container, image, real) == expected
+
+
+def test_containers_know_the_ports_of_their_neighbours() -> None:
+    real = {7860: 27860, 8882: 8882}
+    expected = {"PORT": "27860", "PORT_7860": "27860", "PORT_8882": "8882"}
+    assert port_variables({"name": "main"}, SD, real) == expected
+
+
+def test_neighbours_are_called_by_their_number() -> None:
+    main = {"name": "main", "ports": [{"containerPort": 8080}]}
+    side = {"name": "side"}
+    both = pod(containers=[main, side])
+    assert neighbour_ports(both, side, [8080, 8882]) == {8882}
+    assert neighbour_ports(both, main, [8080]) == set()
+    assert neighbour_ports(pod(containers=[side]), side, [8882]) == set()
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("Always", {8882}), (None, set())])
+def test_init_containers_have_neighbours_when_they_stay(
+    policy: str | None, expected: set[int]
+) -> None:
+    main = {"name": "main", "ports": [{"containerPort": 8080}]}
+    first = {"name": "first", "restartPolicy": policy}
+    assert (
+        neighbour_ports(pod(containers=[main], initContainers=[first]), first, [8882]) == expected
+    )
 
 
 def pod(**spec: Any) -> Object:

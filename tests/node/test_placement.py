@@ -65,6 +65,19 @@ async def test_gpus_are_exclusive_and_come_back() -> None:
     assert again.gpus == (0, 1, 2)
 
 
+async def test_a_port_is_itself_for_the_first_who_asks() -> None:
+    node = placer()
+
+    async def refused(message: str) -> None:
+        raise AssertionError(message)
+
+    first, second = [
+        (await node.place(pod(), [8080, 8882], refused, itself={8882})).ports for _ in range(2)
+    ]
+    assert first[8882] == 8882
+    assert {first[8080], second[8080], second[8882]} == {100, 101, 102}
+
+
 async def test_a_gpu_spec_gets_gpus_that_are_free() -> None:
     node = placer(gpus=1)
     wish = pod(**{USE_SPECS_ANNOTATION: "ecs.gn5-c4g1.xlarge"})

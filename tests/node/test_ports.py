@@ -27,6 +27,17 @@ async def test_a_port_given_back_rests() -> None:
     assert ports.allocate() == 101
 
 
+def test_a_certain_port_is_taken_once_and_need_not_rest() -> None:
+    ports = allocator(VirtualClock(), taken=(8883,))
+    assert ports.take(8882)
+    assert not ports.take(8882)
+    assert not ports.take(8883), "somebody else's"
+    ports.release([8882])
+    assert ports.take(8882)
+    assert ports.take(100)
+    assert ports.allocate() == 101
+
+
 def test_ports_go_round_and_skip_what_is_taken() -> None:
     ports = allocator(VirtualClock(), taken=(101,))
     ports.hold([102])

@@ -83,6 +83,17 @@ class PortAllocator:
                 return port
         raise InternalFault(f"no free port between {self._first} and {self._last}")
 
+    def take(self, port: int) -> bool:
+        """Give out this very port, in the range or not; False when somebody has it.
+
+        It need not have rested: none but the pod's own containers are led to such a port.
+        """
+        if port in self._taken or not self._claims.claim(port):
+            return False
+        self._resting.pop(port, None)
+        self._taken.add(port)
+        return True
+
     def hold(self, ports: Iterable[int]) -> None:
         """Mark ports as taken that a pod has from before."""
         for port in ports:

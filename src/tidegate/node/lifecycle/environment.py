@@ -17,6 +17,7 @@ from tidegate.kube.quantities import parse_quantity
 from tidegate.node.fields import part
 from tidegate.node.images.manifest import ImagePort
 from tidegate.node.images.store import Image
+from tidegate.node.lifecycle.asked_ports import asked_port
 from tidegate.node.lifecycle.sources import ConfigError, Sources
 from tidegate.node.lifecycle.status import POD_IP
 
@@ -55,6 +56,10 @@ def command_line(container: Object, image: Image, values: Mapping[str, str]) -> 
 def declared_ports(container: Object, image_ports: Sequence[ImagePort]) -> list[int]:
     """The container ports that need a real one, the first being what `PORT` tells."""
     own = [int(port["containerPort"]) for port in container.get("ports") or ()]
+    asked = asked_port(container)
+    if asked is not None:
+        own = [asked]
+        image_ports = [port for port in image_ports if port.env != "PORT"]
     return list(dict.fromkeys([*own, *(port.container for port in image_ports)]))
 
 
@@ -64,14 +69,14 @@ def port_variables(
     """The variables that tell a program its real ports.
 
     The image names a variable for each of its ports. `PORT` is the first declared port unless the
-    image says otherwise, and every port also has `PORT_<container port>`.
+    image says otherwise, and every port of the pod also has `PORT_<container port>`.
     """
     declared = declared_ports(container, image_ports)
-    values = {f"PORT_{port}": str(real[port]) for port in declared if port in real}
+    values = {f"PORT_{port}": str(number) for port, number in real.items()}
     if declared and declared[0] in real:
         values["PORT"] = str(real[declared[0]])
     for port in image_ports:
-        if port.container in real:
+        if port.container in declared and port.container in real:
             values[port.env] = str(real[port.container])
     own = {int(port["containerPort"]) for port in container.get("ports") or ()}
     if own and own.isdisjoint(port.container for port in image_ports):

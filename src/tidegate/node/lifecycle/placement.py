@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from tidegate.kube.clock import Clock
@@ -85,14 +85,20 @@ class Placer:
         pod: Object,
         container_ports: Iterable[int],
         refused: Callable[[str], Awaitable[None]],
+        *,
+        itself: Collection[int] = (),
     ) -> Placement:
-        """Wait for a place; `refused` is told why there is none, once per reason."""
+        """Wait for a place; `refused` is told why there is none, once per reason.
+
+        Args:
+            itself: container ports that are best their own real ports.
+        """
         told = ""
         while True:
             # Taken before the look: what is given back while `refused` is told counts as well.
             freed = self._freed
             try:
-                placement, problem = self._try(pod, container_ports)
+                placement, problem = self._try(pod, container_ports, itself)
             except UserError as error:
                 placement, problem = None, str(error)
             if placement is not None:
@@ -119,9 +125,13 @@ class Placer:
         self._ports.hold(placement.ports.values())
         return placement
 
-    def add_ports(self, placement: Placement, container_ports: Iterable[int]) -> Placement:
+    def add_ports(
+        self, placement: Placement, container_ports: Iterable[int], itself: Collection[int] = ()
+    ) -> Placement:
         """The placement with ports for those that have none yet, or none of them.
 
+        Args:
+            itself: container ports that are best their own real ports.
         Raises:
             InternalFault: there are too few.
         """
@@ -129,7 +139,8 @@ class Placer:
         try:
             for port in container_ports:
                 if port not in placement.ports and port not in added:
-                    added[port] = self._ports.allocate()
+                    own = port in itself and self._ports.take(port)
+                    added[port] = port if own else self._ports.allocate()
         except InternalFault:
             self._ports.return_unused(added.values())
             raise
@@ -144,7 +155,9 @@ class Placer:
         freed, self._freed = self._freed, asyncio.Event()
         freed.set()
 
-    def _try(self, pod: Object, container_ports: Iterable[int]) -> tuple[Placement | None, str]:
+    def _try(
+        self, pod: Object, container_ports: Iterable[int], itself: Collection[int]
+    ) -> tuple[Placement | None, str]:
         if self._pods >= self._max_pods:
             return None, f"0/1 nodes are available: the node has its {self._max_pods} pods"
         choices = self._table.choices(annotations_of(pod))
@@ -159,8 +172,9 @@ class Placer:
                 f"0/1 nodes are available: Insufficient {GPU_RESOURCE}"
                 f" ({wanted} asked for, the machine has {self._gpus.count})"
             )
+        portless = Placement(spec.name, spec.price, gpus, {})
         try:
-            placement = self.add_ports(Placement(spec.name, spec.price, gpus, {}), container_ports)
+            placement = self.add_ports(portless, container_ports, itself)
         except InternalFault as error:
             self._gpus.release(gpus)
             return None, f"0/1 nodes are available: {error}"

@@ -14,6 +14,7 @@ from tidegate.kube.resources import PODS
 from tidegate.kube.waiting import first_of
 from tidegate.node.fields import grace_of, is_over
 from tidegate.node.images.errors import ImageError
+from tidegate.node.lifecycle.asked_ports import neighbour_ports
 from tidegate.node.lifecycle.container import ContainerRunner
 from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.directory import PodDirectory, PodRecord
@@ -120,8 +121,13 @@ class PodWorker:
 
     async def _bind(self) -> None:
         """Find a place and write it on the pod."""
-        wanted = [port for spec in _all_containers(self._pod) for port in await self._ports(spec)]
-        placement = await self._host.placer.place(self._pod, wanted, self._refused)
+        wanted: list[int] = []
+        itself: set[int] = set()
+        for spec in _all_containers(self._pod):
+            ports = await self._ports(spec)
+            wanted += ports
+            itself |= neighbour_ports(self._pod, spec, ports)
+        placement = await self._host.placer.place(self._pod, wanted, self._refused, itself=itself)
         try:
             bound = await self._host.client.patch(
                 PODS,
