@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,6 +39,72 @@ def test_an_unusable_data_directory(tmp_path: Path) -> None:
     done = platform.tidegate("up", "-d", *platform.up_options())
     assert done.returncode == 1
     assert "--data-dir" in done.stderr
+
+
+def test_ctrl_c_while_it_comes_up_in_the_background_stops_it_again(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "data", *free_ports(4))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tidegate.cli.entry", "up", "-d", *platform.up_options()],
+        env={**os.environ, "TIDEGATE_HOME": str(platform.data_dir)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        assert "API answers" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(30) == 130
+        assert "called off" in said
+        assert "Traceback" not in said
+    finally:
+        process.stderr.close()
+        platform.down()
+    assert platform.tidegate("status").returncode == 1
+
+
+def test_of_two_that_start_at_once_one_is_refused(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "data", *free_ports(4))
+
+    def up(_: int) -> subprocess.CompletedProcess[str]:
+        return platform.tidegate("up", "-d", *platform.up_options())
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = sorted(pool.map(up, range(2)), key=lambda done: done.returncode)
+        assert (first.returncode, second.returncode) == (0, 1), first.stderr + second.stderr
+        assert "runs already" in second.stderr
+        assert platform.tidegate("status").returncode == 0
+        # What was killed is said to be gone, and is started again where it was.
+        platform.kill_control_plane()
+        gone = platform.tidegate("status")
+        assert gone.returncode == 1
+        assert "does not run: start it" in gone.stderr
+        platform.up()
+        # Nobody reads on: that is no error.
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        unread = subprocess.run(
+            [sys.executable, "-m", "tidegate.cli.entry", "logs"],
+            env={**os.environ, "TIDEGATE_HOME": str(platform.data_dir)},
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=30,
+        )
+        os.close(write_end)
+        assert (unread.returncode, unread.stderr) == (0, b"")
+    finally:
+        platform.down()
+
+
+def test_an_address_that_is_none_of_ours(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "data", *free_ports(4))
+    done = platform.tidegate("up", "-d", "--bind=300.1.1.1", *platform.up_options())
+    assert done.returncode == 1
+    assert "300.1.1.1" in done.stderr
+    assert "with --bind" in done.stderr
+    assert "--api-port" not in done.stderr
 
 
 def test_commands_without_a_platform_say_how_to_start_one(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def start(arguments: Sequence[str], *, log_file: Path, what: str) -> None:
     try:
         with log_file.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tidegate.cli.main", *arguments],
+                [sys.executable, "-m", "tidegate.cli.entry", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

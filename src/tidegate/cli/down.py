@@ -30,6 +30,9 @@ def stop(data_dir: Path) -> None:
     if pid is not None:
         err.print(f"stopping the control plane (process {pid})")
         _end(pid, signal.SIGTERM)
+    if not settings.kubeconfig.exists():
+        err.print("it has never come up: there is nothing to stop")
+        return
     from tidegate.cli.platform import stop_all
 
     err.print("stopping pods and gateway")

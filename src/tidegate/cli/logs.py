@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,16 @@ def show(data_dir: Path, service: str, *, follow: bool, tail: int) -> None:
         namespace, _, name = service.rpartition("/")
         asyncio.run(_service_logs(settings, namespace or "default", name, follow, tail))
         return
+    if not settings.log_file.is_file():
+        raise UserError(
+            f"there is no log in {settings.log_file}: a platform that runs on a terminal writes"
+            " there instead"
+        )
     command = ["tail", f"--lines={tail}", *(["--follow=name"] if follow else [])]
-    subprocess.run([*command, str(settings.log_file)], check=True)
+    ended = subprocess.run([*command, str(settings.log_file)], check=False).returncode
+    # Who reads no more ends it by SIGPIPE.
+    if ended not in (0, -signal.SIGPIPE):
+        raise UserError(f"cannot read {settings.log_file}: tail ended with {ended}")
 
 
 async def _service_logs(

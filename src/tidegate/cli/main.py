@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -23,14 +24,17 @@ app = typer.Typer(
     name="tidegate",
     help="A serverless platform for AI model services: Knative Services as pods that come and go"
     " with the traffic.",
-    epilog="Start with:  tidegate up -d   then   export KUBECONFIG=$(tidegate kubeconfig --path)",
+    epilog="\b\nExamples:\n  tidegate up -d\n  export KUBECONFIG=$(tidegate kubeconfig --path)\n"
+    "  kubectl apply -f service.yaml\n  tidegate status",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 image_app = typer.Typer(
-    help="The images that pods can run: directories with an image.toml.", no_args_is_help=True
+    help="The images that pods can run: directories with an image.toml.",
+    epilog="\b\nExamples:\n  tidegate image list\n  tidegate image add ./my-model",
+    no_args_is_help=True,
 )
 app.add_typer(image_app, name="image")
 
@@ -39,11 +43,21 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         help="Where the platform keeps everything (default: $TIDEGATE_HOME or ~/.tidegate).",
+        metavar="DIRECTORY",
         show_default=False,
     ),
 ]
+
+
+class OutputFormat(StrEnum):
+    """For people, or for programs."""
+
+    text = "text"
+    json = "json"
+
+
 Output = Annotated[
-    str, typer.Option("--output", "-o", help="`text` or `json`.", metavar="text|json")
+    OutputFormat, typer.Option("--output", "-o", help="For people, or for programs.")
 ]
 
 Detach = Annotated[
@@ -52,11 +66,13 @@ Detach = Annotated[
 TlsCert = Annotated[
     Path | None,
     typer.Option(
-        help="Certificate (PEM, with its chain) to show over HTTPS instead of self-made ones."
+        help="Certificate (PEM, with its chain) to show over HTTPS instead of self-made ones.",
+        metavar="FILE",
     ),
 ]
 TlsKey = Annotated[
-    Path | None, typer.Option(help="Private key (PEM, not encrypted) of --tls-cert.")
+    Path | None,
+    typer.Option(help="Private key (PEM, not encrypted) of --tls-cert.", metavar="FILE"),
 ]
 MaxRevisions = Annotated[
     int,
@@ -65,6 +81,7 @@ MaxRevisions = Annotated[
         " many without one, and as many pods of those with one. A thousand take 38 MB.",
         min=16,
         max=16_384,
+        metavar="NUMBER",
     ),
 ]
 
@@ -78,6 +95,12 @@ def _certificate(certificate: Path | None, key: Path | None) -> tuple[Path | Non
     )
 
 
+def _image_directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise UserError(f"--images {path}: there is no such directory")
+    return path.absolute()
+
+
 def _directory(data_dir: Path | None) -> Path:
     return (data_dir or default_data_dir()).expanduser().absolute()
 
@@ -87,20 +110,38 @@ def _directory(data_dir: Path | None) -> Path:
 def up(
     data_dir: DataDir = None,
     detach: Detach = False,
-    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    bind: Annotated[
+        str, typer.Option(help="Address to listen on.", metavar="ADDRESS")
+    ] = "127.0.0.1",
     api_port: Annotated[
         int,
         typer.Option(
-            envvar="TIDEGATE_API_PORT", help="Port of the Kubernetes API.", min=1, max=65535
+            envvar="TIDEGATE_API_PORT",
+            help="Port of the Kubernetes API.",
+            min=1,
+            max=65535,
+            metavar="PORT",
         ),
     ] = 6443,
     gateway_port: Annotated[
         int,
-        typer.Option(envvar="TIDEGATE_GATEWAY_PORT", help="Port of the gateway.", min=1, max=65535),
+        typer.Option(
+            envvar="TIDEGATE_GATEWAY_PORT",
+            help="Port of the gateway.",
+            min=1,
+            max=65535,
+            metavar="PORT",
+        ),
     ] = 8080,
     console_port: Annotated[
         int,
-        typer.Option(envvar="TIDEGATE_CONSOLE_PORT", help="Port of the console.", min=1, max=65535),
+        typer.Option(
+            envvar="TIDEGATE_CONSOLE_PORT",
+            help="Port of the console.",
+            min=1,
+            max=65535,
+            metavar="PORT",
+        ),
     ] = 8081,
     https_port: Annotated[
         int,
@@ -109,6 +150,7 @@ def up(
             help="Port of the gateway for HTTPS with HTTP/2; 0 for none.",
             min=0,
             max=65535,
+            metavar="PORT",
         ),
     ] = 8443,
     tls_cert: TlsCert = None,
@@ -116,7 +158,8 @@ def up(
     images: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Directory of images known from the start, beside the shipped ones; repeatable."
+            help="Directory of images known from the start, beside the shipped ones; repeatable.",
+            metavar="DIRECTORY",
         ),
     ] = None,
     max_revisions: MaxRevisions = DEFAULT_MAX_REVISIONS,
@@ -142,7 +185,7 @@ def up(
         https_port=https_port,
         tls_certificate=certificate,
         tls_key=key,
-        image_dirs=(*(path.absolute() for path in images or ()), *shipped_images()),
+        image_dirs=(*map(_image_directory, images or ()), *shipped_images()),
         max_revisions=max_revisions,
     )
     if detach:
@@ -154,9 +197,12 @@ def up(
 @app.command()
 @user_errors
 def down(data_dir: DataDir = None) -> None:
-    """Stop the platform: pods first, gently, then the gateway and the control plane.
+    """Stop the platform: pods, gateways and control plane.
 
-    What was deployed stays stored; `tidegate up` brings it back.
+    Pods get their time to finish. What was deployed stays stored; `tidegate up` brings it back.
+
+    Example:
+      tidegate down
     """
     from tidegate.cli.down import stop
 
@@ -166,28 +212,37 @@ def down(data_dir: DataDir = None) -> None:
 @app.command()
 @user_errors
 def gateway(
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)],
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, metavar="PORT")],
     name: Annotated[
-        str, typer.Option(help="Its name, unlike that of every other gateway.")
+        str, typer.Option(help="Its name, unlike that of every other gateway.", metavar="NAME")
     ] = "second",
     data_dir: DataDir = None,
     detach: Detach = False,
     kubeconfig: Annotated[
         Path | None,
-        typer.Option(help="Of the platform's API (default: that in the data directory)."),
+        typer.Option(
+            help="Of the platform's API (default: that in the data directory).", metavar="FILE"
+        ),
     ] = None,
-    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    bind: Annotated[
+        str, typer.Option(help="Address to listen on.", metavar="ADDRESS")
+    ] = "127.0.0.1",
     https_port: Annotated[
-        int, typer.Option(help="Port for HTTPS with HTTP/2; 0 for none.", min=0, max=65535)
+        int,
+        typer.Option(
+            help="Port for HTTPS with HTTP/2; 0 for none.", min=0, max=65535, metavar="PORT"
+        ),
     ] = 0,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     max_revisions: MaxRevisions = DEFAULT_MAX_REVISIONS,
 ) -> None:
-    """Run one more gateway before the pods of a platform that is up, until Ctrl-C.
+    """Run one more gateway before the pods of a platform.
+
+    It runs until Ctrl-C, or with -d until `tidegate down`.
 
     Demand is summed over all gateways, and pods with a containerConcurrency are divided among
-    them. `tidegate status` shows it, `tidegate down` ends it. SIGTERM ends it and leaves its
+    them. `tidegate status` shows it. SIGTERM ends it and leaves its
     HAProxy running, for the next start under this name.
 
     Over HTTPS it shows the certificates that `tidegate up` was given, or has others signed by the
@@ -229,7 +284,7 @@ def gateway(
 
 @app.command()
 @user_errors
-def status(data_dir: DataDir = None, output: Output = "text") -> None:
+def status(data_dir: DataDir = None, output: Output = OutputFormat.text) -> None:
     """Show services, pods, their seconds and what they cost.
 
     Examples:
@@ -249,7 +304,9 @@ def logs(
     ] = "",
     data_dir: DataDir = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
-    tail: Annotated[int, typer.Option(help="Lines from the end to begin with.", min=0)] = 100,
+    tail: Annotated[
+        int, typer.Option(help="Lines from the end to begin with.", min=0, metavar="NUMBER")
+    ] = 100,
 ) -> None:
     """Show the log of the platform, or of all pods of a service.
 
@@ -268,7 +325,7 @@ def kubeconfig(
     data_dir: DataDir = None,
     path: Annotated[bool, typer.Option("--path", help="Print the file's path only.")] = False,
 ) -> None:
-    """Print the kubeconfig of the platform, for kubectl and every other client.
+    """Print the kubeconfig, for kubectl and every other client.
 
     Examples:
       export KUBECONFIG=$(tidegate kubeconfig --path)
@@ -284,9 +341,9 @@ def backup(
     file: Annotated[Path, typer.Argument(help="Where to write it; readable by you only.")],
     data_dir: DataDir = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
-    output: Output = "text",
+    output: Output = OutputFormat.text,
 ) -> None:
-    """Write everything that makes up the platform to one file, while it runs.
+    """Write the whole platform to one file, while it runs.
 
     That is every object, the certificates and keys, so that kubeconfigs and tokens stay good, the
     console's token, the ledger of costs and the list of added images. Logs, images and what pods
@@ -309,9 +366,9 @@ def restore(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the platform that is in the directory.")
     ] = False,
-    output: Output = "text",
+    output: Output = OutputFormat.text,
 ) -> None:
-    """Make a data directory what it was when the backup was taken.
+    """Make a data directory what it was when a backup was taken.
 
     The platform on it must be down, or never have been. Nothing is touched before the whole file
     is found to be good.
@@ -326,8 +383,9 @@ def restore(
 
 
 @app.command()
+@user_errors
 def crds() -> None:
-    """Print the CustomResourceDefinitions of all kinds, for a cluster of yours.
+    """Print the CustomResourceDefinitions, for a cluster of yours.
 
     Example:
       tidegate crds | kubectl apply --server-side -f -
@@ -338,8 +396,13 @@ def crds() -> None:
 
 
 @app.command()
+@user_errors
 def version() -> None:
-    """Print the version."""
+    """Print the version.
+
+    Example:
+      tidegate version
+    """
     from tidegate import __version__
 
     out.print(f"tidegate {__version__}")
@@ -382,8 +445,13 @@ def image_rm(
 
 @image_app.command("list")
 @user_errors
-def image_list(data_dir: DataDir = None, output: Output = "text") -> None:
-    """List the images that are known, with the references that mean them."""
+def image_list(data_dir: DataDir = None, output: Output = OutputFormat.text) -> None:
+    """List the images that are known, with the references that mean them.
+
+    Examples:
+      tidegate image list
+      tidegate image list -o json
+    """
     from tidegate.cli.images import show
 
     show(_directory(data_dir), output=output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tidegate.cli.settings import Settings
+from tidegate.cli.settings import Settings, writing
 from tidegate.kube.errors import UserError
 
 
@@ -51,15 +52,17 @@ def hold_lock(lock_file: Path, taken: Callable[[int | None], UserError]) -> Gene
     Raises:
         UserError: `taken`, of the process that holds it.
     """
-    with lock_file.open("a+") as lock:
+    with writing(lock_file):
+        opened = lock_file.open("a+")
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise taken(lock_holder(lock_file)) from error
-        lock.seek(0)
-        lock.truncate()
-        lock.write(str(os.getpid()))
-        lock.flush()
+        with writing(lock_file):
+            # Past the buffer, which would try again when the file is closed.
+            os.ftruncate(lock.fileno(), 0)
+            os.pwrite(lock.fileno(), str(os.getpid()).encode(), 0)
         yield
 
 
@@ -127,7 +130,10 @@ def check_port(bind: str, port: int, *, option: str, purpose: str) -> None:
         try:
             probe.bind((bind, port))
         except OSError as error:
+            advice = {
+                errno.EADDRINUSE: f"choose another with {option} (or --bind), or stop what uses it",
+                errno.EACCES: f"choose one above 1023 with {option}, or ask for the right to it",
+            }.get(error.errno or 0, "give an address of this machine with --bind")
             raise UserError(
-                f"cannot listen on {bind}:{port} for the {purpose}: {error.strerror};"
-                f" choose another with {option} (or --bind), or stop what uses it"
+                f"cannot listen on {bind}:{port} for the {purpose}: {error.strerror}; {advice}"
             ) from error

@@ -17,7 +17,9 @@ _QUICK_SECONDS = 1.0
 def progress(title: str) -> Generator[Callable[[int, int], None]]:
     """Gives what is to be called with the amount done and the whole amount."""
     started = time.monotonic()
-    with Progress(console=err, transient=True, auto_refresh=False) as bar:
+    with Progress(
+        console=err, transient=True, auto_refresh=False, disable=not err.is_terminal
+    ) as bar:
         task = bar.add_task(title, visible=False)
 
         def report(done: int, total: int) -> None:

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Coroutine
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import cast
+
+from tidegate.cli.terminal import first
 
 _LOG_BYTES = 20 * 1024 * 1024
 _LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -59,11 +60,5 @@ async def until_signalled(work: Coroutine[object, object, None]) -> signal.Signa
         if not received:
             raise
     except BaseExceptionGroup as group:
-        raise _first(group) from group
+        raise first(group) from group
     return received[-1] if received else None
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error

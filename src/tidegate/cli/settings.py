@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,9 +86,20 @@ class Settings:
 
 
 def default_data_dir() -> Path:
-    """`TIDEGATE_HOME`, else `~/.tidegate`."""
+    """`TIDEGATE_HOME`, else `~/.tidegate`.
+
+    Raises:
+        UserError: neither is known.
+    """
     home = os.environ.get("TIDEGATE_HOME")
-    return Path(home) if home else Path.home() / ".tidegate"
+    if home:
+        return Path(home)
+    try:
+        return Path.home() / ".tidegate"
+    except RuntimeError as error:
+        raise UserError(
+            "this user has no home directory: set TIDEGATE_HOME, or give --data-dir"
+        ) from error
 
 
 def shipped_images() -> tuple[Path, ...]:
@@ -105,10 +119,32 @@ def save(settings: Settings) -> None:
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Put a record for later commands in the place of the last one, whole or not at all."""
+    """Put a record for later commands in the place of the last one, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     temporary = path.with_suffix(".new")
-    temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-    temporary.replace(path)
+    with writing(path):
+        temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+        temporary.replace(path)
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Say of what the machine refuses in the context that it was about this file.
+
+    Raises:
+        UserError: it has refused something.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = "free some space there" if error.errno == errno.ENOSPC else "see to its rights"
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; {remedy}, or choose another directory with"
+            " --data-dir"
+        ) from error
 
 
 def load(data_dir: Path) -> Settings:
