@@ -12,7 +12,6 @@ from tests.support.api import running_api
 from tidegate.apiserver.patch.apply import Manager, server_side_apply
 from tidegate.apiserver.patch.fieldsets import field_set, from_fields_v1, to_fields_v1
 from tidegate.apiserver.registry.builtin import default_registry
-from tidegate.apiserver.registry.navigation import root_place
 from tidegate.apiserver.requests import RequestContext, User
 from tidegate.kube.client import PatchType
 from tidegate.kube.errors import Conflict, Invalid
@@ -20,7 +19,7 @@ from tidegate.kube.objects import thaw
 from tidegate.kube.resources import DEPLOYMENTS
 
 REGISTRY = default_registry()
-PLACE = root_place(REGISTRY, REGISTRY.of(DEPLOYMENTS))
+PLACE = REGISTRY.place(REGISTRY.of(DEPLOYMENTS))
 
 
 def deployment(**spec) -> dict:

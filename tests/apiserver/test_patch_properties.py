@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import jsonpatch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +18,16 @@ from tests.apiserver.test_patch_apply import (
     apply_purely,
 )
 from tests.support.api import running_api
-from tidegate.apiserver.patch.fieldsets import field_set
+from tidegate.apiserver.patch.fieldsets import (
+    field_set,
+    leaves,
+    minus,
+    owned_tree,
+    to_fields_v1,
+)
 from tidegate.apiserver.patch.json_patch import json_patch
 from tidegate.apiserver.patch.merge import merge_patch
 from tidegate.apiserver.patch.strategic import strategic_merge
-from tidegate.apiserver.registry.navigation import root_place
 from tidegate.kube.client import PatchType
 from tidegate.kube.objects import thaw
 from tidegate.kube.resources import CONFIG_MAPS, SERVICES
@@ -98,7 +105,7 @@ def test_a_strategic_patch_leads_from_any_keyed_list_to_any_other(before, after)
 
 
 def patched(obj: dict, patch: dict) -> dict:
-    return strategic_merge(obj, patch, root_place(REGISTRY, REGISTRY.of(SERVICES)))
+    return strategic_merge(obj, patch, REGISTRY.place(REGISTRY.of(SERVICES)))
 
 
 @given(CONFIGS, CONFIGS)
@@ -111,6 +118,25 @@ def test_what_a_manager_no_longer_applies_goes_with_it(first, second):
     # What both set alike is still there; what Bob had taken from Alice by force is gone.
     alike = {c["name"] for c in first["spec"]["template"]["spec"]["containers"]}
     assert {c["name"] for c in containers(after)} <= alike
+
+
+OBJECTS = st.builds(lambda config, data: {**config, "status": data}, CONFIGS, MAPS)
+
+
+@given(OBJECTS)
+def test_the_tree_of_an_object_is_in_the_order_of_its_paths(obj):
+    tree = owned_tree(obj, PLACE)
+    assert json.dumps(tree) == json.dumps(to_fields_v1(field_set(obj, PLACE)))
+    metadata = [("f:metadata", f"f:{name}") for name in ("name", "uid")]
+    unowned = {("f:apiVersion",), ("f:kind",), *metadata}
+    assert field_set(obj, PLACE) == set(leaves(obj, PLACE, ())) - unowned
+
+
+@given(OBJECTS, OBJECTS)
+def test_trees_are_subtracted_as_sets_of_paths_are(one, other):
+    left = minus(owned_tree(one, PLACE), owned_tree(other, PLACE))
+    paths = field_set(one, PLACE) - field_set(other, PLACE)
+    assert left == to_fields_v1(paths)
 
 
 def owned(obj: dict) -> frozenset:

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from tidegate.apiserver.patch.strategic import strategic_merge
 from tidegate.apiserver.registry.builtin import default_registry
-from tidegate.apiserver.registry.navigation import root_place
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import thaw
 from tidegate.kube.resources import DEPLOYMENTS, PODS
 
 REGISTRY = default_registry()
-POD = root_place(REGISTRY, REGISTRY.of(PODS))
-DEPLOYMENT = root_place(REGISTRY, REGISTRY.of(DEPLOYMENTS))
+POD = REGISTRY.place(REGISTRY.of(PODS))
+DEPLOYMENT = REGISTRY.place(REGISTRY.of(DEPLOYMENTS))
 
 
 def pod(*containers, **spec):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from kubernetes.client import models
 
 from tidegate.apiserver.registry.builtin import default_registry
 from tidegate.apiserver.registry.schemas.builtin import builtin_definitions
 from tidegate.apiserver.registry.schemas.dsl import REF, parse_types
+from tidegate.kube.resources import PODS
 
 PREFIXES = ("V1", "CoreV1", "DiscoveryV1", "RbacV1", "AuthenticationV1", "ApiextensionsV1")
 
@@ -95,3 +98,18 @@ Part:
             },
         },
     }
+
+
+def test_the_places_of_a_schema_are_made_once_and_anew_with_another_schema():
+    registry = default_registry()
+    spec = registry.of(PODS)
+    containers = registry.place(spec).field("spec").field("containers")
+    assert containers.list_keys == ["name"]
+    assert registry.place(spec).field("spec").field("containers") is containers
+    labels = registry.place(spec).field("metadata").field("labels")
+    assert labels.field("a") is labels.field("b")
+
+    other = {"properties": {"spec": {"properties": {"containers": {"type": "array"}}}}}
+    registry.add(replace(spec, schema=lambda: other))
+    anew = registry.place(registry.of(PODS)).field("spec").field("containers")
+    assert (anew.list_type, anew.list_keys) == ("atomic", [])

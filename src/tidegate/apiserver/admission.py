@@ -16,7 +16,7 @@ from tidegate.apiserver.patch.updates import (
 from tidegate.apiserver.refusals import conflict, forbidden
 from tidegate.apiserver.registry import metadata
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.navigation import Place, root_place
+from tidegate.apiserver.registry.navigation import Place
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.registry.structure import StructureChecks
@@ -189,7 +189,7 @@ class Admission:
             obj["metadata"]["managedFields"] = [first_entry(manager, self.now())]
 
     def _places(self, spec: KindSpec) -> Place:
-        return root_place(self._registry, spec)
+        return self._registry.place(spec)
 
     def _complete(
         self, context: RequestContext, spec: KindSpec, obj: Object, old: Object | None

@@ -115,6 +115,28 @@ async def test_our_own_controllers_take_over_what_they_change(face: Face) -> Non
     assert 'conflict with "tidegate" using apps/v1: .spec.replicas' in refused.json()["message"]
 
 
+async def test_every_write_answers_what_a_read_shows(face: Face) -> None:
+    http = face.http()
+    url = f"{DEPLOYMENTS}/web"
+    status = {"status": {"replicas": 1, "conditions": [{"type": "Available", "status": "True"}]}}
+    scaled = {"spec": {"replicas": 1}}
+    changed = deployment(replicas=2)
+    changed["metadata"]["labels"] = {"x": "y"}
+    applied = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"annotations": {}}}
+    for write in (
+        http.post(f"{DEPLOYMENTS}?fieldManager=maker", json=deployment(replicas=0)),
+        http.patch(f"{url}?fieldManager=other", json=scaled, headers=MERGE),
+        http.patch(f"{url}/status?fieldManager=reporter", json=status, headers=MERGE),
+        http.patch(f"{url}?fieldManager=other", json=scaled, headers=MERGE),
+        http.put(f"{url}?fieldManager=third", json=changed),
+        http.patch(f"{url}?fieldManager=applier", json=applied, headers=APPLY),
+    ):
+        answer = await write
+        assert answer.is_success, answer.text
+        assert answer.content == (await http.get(url)).content
+        assert all(fields for fields in owners(answer.json()).values())
+
+
 async def test_kubectl_shows_the_managers(face: Face) -> None:
     await face.ok("create", "configmap", "c", "--from-literal=a=1")
     await face.ok("label", "configmap", "c", "x=y")

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from tidegate.apiserver.api import Api
-from tidegate.apiserver.http.bodies import decode_json, decode_object, decode_yaml, media_type
+from tidegate.apiserver.http.bodies import (
+    decode_json,
+    decode_object,
+    decode_yaml,
+    decode_yaml_or_json,
+    media_type,
+)
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath, verb_of
 from tidegate.apiserver.http.protobuf import decode as protobuf
@@ -257,15 +261,6 @@ class ResourceHandler:
         whole = self._api.with_owners(call.spec, stored)
         view = view_for(call.exchange, call.spec, self._api.clock)
         await call.exchange.reply(view.one(whole), code=code, content_type=view.content_type)
-
-
-def decode_yaml_or_json(body: bytes, context: RequestContext) -> Any:
-    """An apply patch: JSON is YAML, and much quicker to read as what it is."""
-    try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return decode_yaml(body, context)
-    return decode_json(body, context)
 
 
 def _patch_type(exchange: Exchange) -> PatchType:

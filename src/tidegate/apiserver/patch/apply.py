@@ -132,7 +132,7 @@ def _merge_items(live: list[Any], config: list[Any], place: Place) -> list[Any]:
     for item in live:
         element = item_element(item, place)
         if element in wanted:
-            result.append(merge_applied(item, wanted.pop(element), place.item()))
+            result.append(merge_applied(item, wanted.pop(element), place.item))
         else:
             result.append(item)
     return [*result, *wanted.values()]

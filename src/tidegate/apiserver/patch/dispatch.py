@@ -7,7 +7,6 @@ from typing import Any
 from tidegate.apiserver.patch.json_patch import json_patch
 from tidegate.apiserver.patch.merge import merge_patch
 from tidegate.apiserver.patch.strategic import strategic_merge
-from tidegate.apiserver.registry.navigation import root_place
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.values import mapping
@@ -40,7 +39,7 @@ def apply_patch(
     ):
         result = merge_patch(target, patch)
     elif patch_type is PatchType.STRATEGIC and spec.strategic:
-        result = strategic_merge(target, mapping(patch), root_place(registry, spec))  # pyright: ignore[reportUnknownArgumentType]
+        result = strategic_merge(target, mapping(patch), registry.place(spec))  # pyright: ignore[reportUnknownArgumentType]
     else:
         raise UnsupportedMediaType(
             f"the body of the request was in an unknown format - {patch_type} is not supported for"

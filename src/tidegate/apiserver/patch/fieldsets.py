@@ -1,7 +1,9 @@
 """Sets of fields, as `managedFields` keeps them, and the values behind them.
 
-A path is a tuple of elements in the notation of FieldsV1: `f:NAME` a field, `k:{...}` the item of
-a keyed list, `v:VALUE` the item of a set; a last `.` means the item itself.
+A set is either a tree as FieldsV1 has it, which is what is made of an object and shown, or paths,
+with which can be reckoned. A path is a tuple of elements in the notation of FieldsV1: `f:NAME` a
+field, `k:{...}` the item of a keyed list, `v:VALUE` the item of a set; a last `.` means the item
+itself.
 """
 
 from __future__ import annotations
@@ -37,19 +39,58 @@ _UNOWNED_METADATA = (
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )
-_UNOWNED: frozenset[FieldPath] = frozenset(
-    [("f:apiVersion",), ("f:kind",), *((_METADATA, f"f:{name}") for name in _UNOWNED_METADATA)]
-)
+_UNOWNED: Object = {
+    "f:apiVersion": {},
+    "f:kind": {},
+    _METADATA: {f"f:{name}": {} for name in _UNOWNED_METADATA},
+}
+
+
+def owned_tree(obj: Object, place: Place) -> Object:
+    """The fields that an object sets, without those that nobody can own, as a tree in order.
+
+    Raises:
+        BadRequest: an item of a keyed list lacks its key.
+    """
+    tree: Object = {}
+    for name in sorted(obj):
+        unowned = _UNOWNED.get(f"f:{name}")
+        if unowned == {}:
+            continue
+        value = obj[name]
+        if unowned and isinstance(value, dict) and value:
+            metadata = cast("Object", value)
+            value = {key: metadata[key] for key in metadata if f"f:{key}" not in unowned}
+            if not value:
+                continue
+        _grow(tree.setdefault(f"f:{name}", {}), value, place.field(name))
+    return tree
+
+
+def minus(tree: Object, taken: Object) -> Object:
+    """The tree without the fields of another; the first is not changed."""
+    left: Object = {}
+    for element, inside in tree.items():
+        if element not in taken:
+            left[element] = inside
+        elif inside:
+            rest = minus(inside, mapping(taken[element]))
+            if rest:
+                left[element] = rest
+        elif taken[element]:
+            left[element] = inside
+    return left
 
 
 def field_set(obj: Object, place: Place) -> FieldSet:
-    """The fields that an object sets, without those that nobody can own."""
-    return frozenset(path for path in leaves(obj, place, ()) if is_owned(path))
+    """The paths of `owned_tree`. Raises BadRequest as it does."""
+    return from_fields_v1(owned_tree(obj, place))
 
 
 def is_owned(path: FieldPath) -> bool:
     """Whether somebody can own the field."""
-    return path[:1] not in _UNOWNED and path[:2] not in _UNOWNED
+    unowned = _UNOWNED.get(path[0])
+    return unowned is None or (bool(unowned) and (len(path) == 1 or path[1] not in unowned))
 
 
 def to_fields_v1(fields: Iterable[FieldPath]) -> Object:
@@ -115,20 +156,35 @@ def item_element(item: Any, place: Place) -> str:
 
 def leaves(value: Any, place: Place, path: FieldPath) -> Iterator[FieldPath]:
     """The paths of the fields of the value at `path`. Raises BadRequest as `item_element`."""
-    if isinstance(value, dict) and value and not place.map_is_atomic:
-        for name, item in mapping(value).items():  # pyright: ignore[reportUnknownArgumentType]
-            yield from leaves(item, place.field(name), (*path, f"f:{name}"))
-    elif isinstance(value, list) and value and place.list_type != "atomic":
-        for item in cast("list[Any]", value):
-            element = (*path, item_element(item, place))
-            if place.list_type == "set":
-                yield element
-                continue
-            yield (*element, SELF)
-            for name, field in mapping(item).items():
-                yield from leaves(field, place.item().field(name), (*element, f"f:{name}"))
-    else:
-        yield path
+    tree: Object = {}
+    _grow(tree, value, place)
+    return _paths(tree, path) if tree else iter((path,))
+
+
+def _grow(tree: Object, value: Any, place: Place) -> None:
+    """Add the fields inside a value to the tree at its field; a value that is one adds none."""
+    if isinstance(value, dict):
+        if not place.map_is_atomic:
+            _grow_fields(tree, cast("Object", value), place)
+    elif isinstance(value, list) and place.list_type != "atomic":
+        named = [(item_element(item, place), item) for item in cast("list[Any]", value)]
+        for element, item in sorted(named, key=_first):
+            inside = tree.setdefault(element, {})
+            if place.list_type == "map":
+                inside[SELF] = {}
+                _grow_fields(inside, mapping(item), place.item)
+
+
+def _grow_fields(tree: Object, fields: Object, place: Place) -> None:
+    for name in sorted(fields):
+        inside = tree.setdefault(f"f:{name}", {})
+        value = fields[name]
+        if isinstance(value, (dict, list)):
+            _grow(inside, value, place.field(name))
+
+
+def _first(pair: tuple[str, Any]) -> str:
+    return pair[0]
 
 
 def _paths(node: Object, path: FieldPath) -> Iterator[FieldPath]:

@@ -102,7 +102,7 @@ def _merge_list(known: list[Any], items: list[Any], order: Any, place: Place) ->
         directive = item.get(_DIRECTIVE)
         if directive == "replace":
             rest = [i for i in map(mapping, items) if i.get(_DIRECTIVE) != "replace"]
-            return [_clean(i, place.item()) for i in rest]
+            return [_clean(i, place.item) for i in rest]
         if directive == "delete":
             gone = identity(item)
             merged = [other for other in merged if identity(other) != gone]
@@ -117,9 +117,9 @@ def _merge_item(merged: list[Any], item: Object, place: Place, identity: Identit
     wanted = identity(item)
     for index, other in enumerate(merged):
         if identity(other) == wanted:
-            merged[index] = strategic_merge(mapping(other), item, place.item())
+            merged[index] = strategic_merge(mapping(other), item, place.item)
             return
-    merged.append(strategic_merge({}, item, place.item()))
+    merged.append(strategic_merge({}, item, place.item))
 
 
 def _ordered(
@@ -165,7 +165,7 @@ def _clean(value: Any, place: Place) -> Any:
     if isinstance(value, dict):
         return strategic_merge({}, mapping(value), place)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(value, list):
-        return [_clean(item, place.item()) for item in cast("list[Any]", value)]
+        return [_clean(item, place.item) for item in cast("list[Any]", value)]
     return value
 
 

@@ -14,11 +14,12 @@ from tidegate.apiserver.patch.apply import Manager
 from tidegate.apiserver.patch.fieldsets import (
     FieldPath,
     FieldSet,
-    field_set,
     from_fields_v1,
     is_owned,
     item_element,
     leaves,
+    minus,
+    owned_tree,
     to_fields_v1,
 )
 from tidegate.apiserver.registry.navigation import Place
@@ -28,6 +29,7 @@ from tidegate.kube.objects import Object
 
 MARK = b'"fieldsV1":{}'
 _STATUS = "status"
+_STATUS_FIELD = f"f:{_STATUS}"
 
 
 def first_entry(manager: Manager, now: str) -> Object:
@@ -64,18 +66,21 @@ def expanded(obj: Object, place: Place, *, status_apart: bool) -> list[Object]:
     """
     entries = objects(obj["metadata"]["managedFields"])
     try:
-        fields = field_set(obj, place)
+        fields = owned_tree(obj, place)
     except BadRequest:
         # A keyed list whose items lack a key: nobody can own such a thing.
         return entries
-    listed = frozenset(path for entry in entries for path in from_fields_v1(entry.get("fieldsV1")))
-    of_status = frozenset(path for path in fields if path[0] == f"f:{_STATUS}")
-    rest = fields - of_status if status_apart else fields
+    of_status = {name: node for name, node in fields.items() if name == _STATUS_FIELD}
+    if status_apart:
+        fields.pop(_STATUS_FIELD, None)
+    for entry in entries:
+        listed = mapping(entry.get("fieldsV1"))
+        if listed:
+            fields, of_status = minus(fields, listed), minus(of_status, listed)
     shown: list[Object] = []
     for entry in entries:
         if _is_rest(entry):
-            own = of_status if _covers_status(entry) else rest
-            entry = {**entry, "fieldsV1": to_fields_v1(own - listed)}
+            entry = {**entry, "fieldsV1": of_status if _covers_status(entry) else fields}
         if entry["fieldsV1"]:
             shown.append(entry)
     return shown
@@ -106,7 +111,7 @@ def _listed(
     except BadRequest:
         return entries
     if manager.subresource == _STATUS:
-        changed = frozenset(path for path in changed if path[0] == f"f:{_STATUS}")
+        changed = frozenset(path for path in changed if path[0] == _STATUS_FIELD)
     others = _without([entry for entry in entries if entry is not mine], changed | gone)
     fields = (from_fields_v1(mine["fieldsV1"]) if mine else frozenset[FieldPath]()) - gone | changed
     if not fields:
@@ -187,7 +192,7 @@ def _parts(value: Any, place: Place) -> dict[str, Any] | None:
 
 
 def _inside(element: str, place: Place) -> Place:
-    return place.field(element[2:]) if element.startswith("f:") else place.item()
+    return place.field(element[2:]) if element.startswith("f:") else place.item
 
 
 def _of_item(value: Any, place: Place, path: FieldPath) -> set[FieldPath]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
@@ -21,6 +23,8 @@ from tidegate.kube.objects import Object
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
 _MAX_GENERATED_BASE = 63 - _SUFFIX_LENGTH
+_UID_BYTES = 16
+_UIDS_DRAWN = 256
 _SERVER_SET = (
     "uid",
     "creationTimestamp",
@@ -32,8 +36,25 @@ _SERVER_SET = (
 
 def generate_name(base: str) -> str:
     """A name from `generateName`: the base, cut where needed, and five random characters."""
-    suffix = "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
-    return base[:_MAX_GENERATED_BASE] + suffix
+    kinds = len(_SUFFIX_ALPHABET)
+    # One draw for all of them, for with each this thread gives the interpreter's lock away.
+    drawn = secrets.randbelow(kinds**_SUFFIX_LENGTH)
+    places = (drawn // kinds**place for place in range(_SUFFIX_LENGTH))
+    return base[:_MAX_GENERATED_BASE] + "".join(_SUFFIX_ALPHABET[p % kinds] for p in places)
+
+
+def _uids() -> Iterator[str]:
+    """New uids for ever.
+
+    Drawn many at once, for the same reason.
+    """
+    while True:
+        drawn = os.urandom(_UIDS_DRAWN * _UID_BYTES)
+        for start in range(0, len(drawn), _UID_BYTES):
+            yield str(uuid.UUID(bytes=drawn[start : start + _UID_BYTES], version=4))
+
+
+_UIDS = _uids()
 
 
 def prepare_create(spec: KindSpec, obj: Object, *, namespace: str | None, now: str) -> None:
@@ -50,7 +71,7 @@ def prepare_create(spec: KindSpec, obj: Object, *, namespace: str | None, now: s
         metadata["name"] = generate_name(str(metadata["generateName"]))
     for name in ("selfLink", "resourceVersion", *_SERVER_SET):
         metadata.pop(name, None)
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = next(_UIDS)
     metadata["creationTimestamp"] = now
     if spec.generation:
         metadata["generation"] = 1

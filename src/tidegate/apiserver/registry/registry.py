@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tidegate.apiserver.registry.navigation import Place, root_place
 from tidegate.apiserver.registry.spec import KindSpec, Schema
 from tidegate.kube.errors import NotFound
 from tidegate.kube.resources import Resource
@@ -26,6 +27,7 @@ class Registry:
         self._definitions = definitions or {}
         self._specs: dict[tuple[str, str, str], KindSpec] = {}
         self._schemas: dict[tuple[str, str, str], Schema] = {}
+        self._places: dict[tuple[str, str, str], Place] = {}
         self._listeners: list[Listener] = []
         self.generation = 0
         for spec in specs:
@@ -40,14 +42,13 @@ class Registry:
         """Serve a kind, or serve it anew."""
         key = _key(spec.resource)
         self._specs[key] = spec
-        self._schemas.pop(key, None)
-        self._changed()
+        self._changed(key)
 
     def remove(self, resource: Resource) -> None:
         """Serve a kind no longer."""
-        self._specs.pop(_key(resource), None)
-        self._schemas.pop(_key(resource), None)
-        self._changed()
+        key = _key(resource)
+        self._specs.pop(key, None)
+        self._changed(key)
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` after every change; `generation` has gone up."""
@@ -83,6 +84,14 @@ class Registry:
             found = self._schemas[key] = spec.schema()
         return found
 
+    def place(self, spec: KindSpec) -> Place:
+        """Where a walk down the schema of a kind begins, made once."""
+        key = _key(spec.resource)
+        found = self._places.get(key)
+        if found is None:
+            found = self._places[key] = root_place(self.schema(spec), self.resolve)
+        return found
+
     def resolve(self, schema: Schema) -> Schema:
         """What a schema with a `$ref` refers to; others are returned as they are."""
         reference: Any = schema.get("$ref")
@@ -91,7 +100,9 @@ class Registry:
             reference = schema.get("$ref")
         return schema
 
-    def _changed(self) -> None:
+    def _changed(self, key: tuple[str, str, str]) -> None:
+        self._schemas.pop(key, None)
+        self._places.pop(key, None)
         self.generation += 1
         for listener in self._listeners:
             listener()
