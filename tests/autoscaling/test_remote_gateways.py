@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from tests.autoscaling.support import REVISION
@@ -88,8 +89,14 @@ async def test_a_silent_gateway_has_requests_in_all_of_its_places(far: Far) -> N
     assert set(found.pods) == {PodLoad("a", 2), PodLoad("b", 1)}
 
 
-async def test_entries_that_nobody_could_have_written_are_none() -> None:
-    annotations = {leases.annotation_of("a"): "{", leases.annotation_of("b"): '{"x":1}'}
-    annotations |= {leases.annotation_of("c"): "[]", "other": "{}"}
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"x":1}', '{"pods":5}', '{"places":{"a":"2"}}', '{"held":"1"}', '{"queued":-1}'],
+)
+def test_entries_that_no_gateway_could_have_written_are_none(text: str) -> None:
+    annotations = {leases.annotation_of("a"): text, "other": "{}"}
     assert leases.entries_of({"metadata": {"annotations": annotations}}) == {}
+
+
+def test_an_entry_comes_back_as_it_was_written() -> None:
     assert leases.decode(leases.encode(_BUSY)) == _BUSY

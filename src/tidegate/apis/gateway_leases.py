@@ -12,7 +12,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, ClassVar, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from tidegate.kube.objects import Key, Object, annotations_of, labels_of, namespace_of
 
@@ -22,6 +24,7 @@ REVISION = "tidegate.dev/gateways-of"
 ENDS_WITHIN = "tidegate.dev/ends-within"
 
 _ENTRY = "gateways.tidegate.dev/"
+_Count = Annotated[int, Field(ge=0)]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?")
 
 
@@ -37,18 +40,24 @@ class Entry:
         version: counts its writes, so that no two are the same.
     """
 
-    places: dict[str, int] = field(default_factory=dict[str, int])
-    in_flight: int = 0
-    queued: int = 0
-    held: int = 0
-    requests: int = 0
-    pods: dict[str, int] = field(default_factory=dict[str, int])
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    places: dict[str, _Count] = field(default_factory=dict[str, int])
+    in_flight: _Count = 0
+    queued: _Count = 0
+    held: _Count = 0
+    requests: _Count = 0
+    pods: dict[str, _Count] = field(default_factory=dict[str, int])
     since: float = 0.0
-    version: int = 0
+    version: _Count = 0
 
     @property
     def total(self) -> int:
         return self.in_flight + self.queued + self.held
+
+
+# Whoever may write Leases may have written anything.
+_ENTRIES = TypeAdapter(Entry)
 
 
 def is_name(text: str) -> bool:
@@ -91,9 +100,8 @@ def encode(entry: Entry) -> str:
 def decode(text: str) -> Entry | None:
     """The entry of an annotation's text, None for one that no gateway has written."""
     try:
-        found: Any = json.loads(text)
-        return Entry(**found)
-    except (ValueError, TypeError):
+        return _ENTRIES.validate_json(text, strict=True)
+    except ValueError:
         return None
 
 
