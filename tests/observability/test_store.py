@@ -200,6 +200,18 @@ def test_the_number_of_revisions_is_bounded(clock: Hand) -> None:
     assert len(store.totals()) == 3
 
 
+def test_a_revision_that_goes_while_idle_takes_no_room(
+    clock: Hand, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(clock, Limits(revisions=1))
+    store.take_scale(DEMO, desired=0, ready=0)
+    pass_seconds(clock, store, 20)
+    store.forget(DEMO)
+    store.take([Answer(revision=OTHER)])
+    assert list(store.totals()) == [OTHER]
+    assert "too many revisions" not in caplog.text
+
+
 async def test_it_sleeps_while_nothing_is_going_on() -> None:
     clock = VirtualClock()
     store = Store(clock)

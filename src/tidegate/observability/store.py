@@ -122,9 +122,14 @@ class Store:
     def forget(self, revision: Key) -> None:
         """The revision is gone; its past stays for a while."""
         track = self._tracks.get(revision)
-        if track is not None:
-            track.set_gauges(ZERO, self.now)
-            track.is_gone = True
+        if track is None:
+            return
+        if revision not in self._busy:
+            # It has no past, and no tick would come to drop it.
+            del self._tracks[revision]
+            return
+        track.set_gauges(ZERO, self.now)
+        track.is_gone = True
 
     def gauges(self, revision: Key) -> Gauges:
         """As they are now."""
