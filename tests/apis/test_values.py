@@ -11,6 +11,12 @@ from hypothesis import strategies as st
 from tidegate.apis.durations import format_duration, parse_duration
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.fields import items, part
+from tidegate.apis.names import (
+    dns1035_problems,
+    is_dns1123_label,
+    qualified_name_problems,
+    subdomain_problems,
+)
 from tidegate.apis.settings import Domain, SettingError, Settings
 
 
@@ -31,10 +37,18 @@ def test_durations_are_read_exactly(text: str, seconds: Fraction) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "1 s", "1s2", "1d", "--1s", "1h-2m", "."])
+@pytest.mark.parametrize("text", ["", "5", "s", "1 s", "1s2", "1d", "--1s", "1h-2m", ".", "1s\n"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("name", ["", "a\n", "a\nb", "a_b\n", "-a", "a/b"])
+def test_what_is_no_name_of_any_kind(name: str) -> None:
+    assert dns1035_problems(name)
+    assert subdomain_problems(name)
+    assert qualified_name_problems(name)
+    assert not is_dns1123_label(name)
 
 
 @given(st.integers(0, 10**6))
@@ -117,6 +131,10 @@ def test_settings_are_read_from_config_maps() -> None:
         ("config-features", {"multi-container": "maybe"}, "multi-container"),
         ("config-gc", {"retain-since-create-time": "long"}, "retain-since-create-time"),
         ("config-domain", {"example.org": "- a"}, "example.org"),
+        ("config-domain", {"example.org": "selector: 5"}, "example.org"),
+        ("config-domain", {"example.org": "selector: {tier: 1}"}, "example.org"),
+        ("config-domain", {"example.org": "2001-99-99"}, "example.org"),
+        ("config-domain", {"example.org": "[" * 5000}, "example.org"),
         ("config-network", {"domain-template": "{{if .X}}a{{end}}"}, "domain-template"),
         ("config-network", {"http-protocol": "Maybe"}, "httpProtocol"),
     ],

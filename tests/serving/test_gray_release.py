@@ -9,7 +9,12 @@ import pytest
 
 from tests.serving.support import running_serving, service
 from tidegate.apis import networking, serving
-from tidegate.apis.traffic_rules import TRAFFIC_RULES_ANNOTATION, encode_rules, parse_rules
+from tidegate.apis.traffic_rules import (
+    TRAFFIC_RULES_ANNOTATION,
+    RuleError,
+    encode_rules,
+    parse_rules,
+)
 from tidegate.kube.errors import ApiError
 
 RULES = """
@@ -87,6 +92,21 @@ async def test_bad_rules_are_refused_with_the_name_of_the_field(
     where = f"metadata.annotations.{TRAFFIC_RULES_ANNOTATION}"
     assert said.format(where) in str(caught.value)
     assert where in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- {tag: 2001-99-99, header: a}",
+        "- !!int x",
+        "- !!timestamp x",
+        "[" * 5000,
+        "- {tag: a, header: b}\n" * 1000,
+    ],
+)
+def test_what_no_reader_of_yaml_can_read_is_no_list_of_rules(text: str) -> None:
+    with pytest.raises(RuleError):
+        parse_rules(text)
 
 
 def test_what_is_written_for_the_gateway_is_one_word() -> None:

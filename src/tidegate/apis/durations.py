@@ -18,7 +18,7 @@ _UNITS = {
     "h": Fraction(3600),
 }
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
-_WHOLE = re.compile(rf"^([+-]?)((?:{_PART.pattern})+)$")
+_WHOLE = re.compile(rf"([+-]?)((?:{_PART.pattern})+)")
 
 
 def parse_duration(text: str) -> Fraction:
@@ -29,7 +29,7 @@ def parse_duration(text: str) -> Fraction:
     """
     if text in ("0", "+0", "-0"):
         return Fraction(0)
-    match = _WHOLE.match(text)
+    match = _WHOLE.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no duration: expected e.g. 90s, 1m30s or 100ms")
     seconds = sum(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-_DNS_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
-_DNS_1123 = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-_QUALIFIED_NAME = re.compile(r"^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")
+_DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_DNS_1123 = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_QUALIFIED_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 
 _TOO_LONG = "must be no more than {} characters"
 _DNS_1035_MESSAGE = (
@@ -33,7 +33,7 @@ def dns1035_problems(name: str) -> list[str]:
 
 
 def is_dns1123_label(name: str) -> bool:
-    return len(name) <= 63 and _DNS_1123.match(name) is not None
+    return len(name) <= 63 and _DNS_1123.fullmatch(name) is not None
 
 
 def subdomain_problems(name: str) -> list[str]:
@@ -58,6 +58,6 @@ def qualified_name_problems(name: str) -> list[str]:
 
 def _problems(name: str, pattern: re.Pattern[str], limit: int, message: str) -> list[str]:
     problems = [_TOO_LONG.format(limit)] if len(name) > limit else []
-    if not pattern.match(name):
+    if not pattern.fullmatch(name):
         problems.append(message)
     return problems

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import yaml
+
 from tidegate.apis.durations import parse_duration
 from tidegate.kube.quantities import parse_quantity
 
@@ -61,6 +63,20 @@ def read_quantity(text: str) -> str:
     except ValueError:
         raise ValueError(_QUANTITY_RULE) from None
     return text.strip()
+
+
+def read_yaml(text: str) -> Any:
+    """What a YAML or JSON text says.
+
+    The loader trips over some texts in ways of its own: a date that no calendar has, a number
+    without digits, brackets deeper than the stack.
+    """
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 def read_keys(data: Mapping[str, str], parsers: Parsers) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import yaml
+from pydantic import BaseModel
 
 from tidegate.apis.autoscaler_config import AutoscalerConfig, parse_config
 from tidegate.apis.parsing import (
@@ -22,6 +22,7 @@ from tidegate.apis.parsing import (
     read_integer,
     read_keys,
     read_quantity,
+    read_yaml,
 )
 from tidegate.apis.templates import check_template
 from tidegate.kube.errors import UserError
@@ -307,15 +308,18 @@ def _network(data: Data) -> Network:
     return network
 
 
+class _DomainEntry(BaseModel):
+    selector: dict[str, str] | None = None
+
+
 def _domains(data: Data) -> tuple[Domain, ...]:
     domains: list[Domain] = []
     for name, text in data.items():
         try:
-            parsed: Any = yaml.safe_load(text) or {}
-            selector: Mapping[str, str] = parsed.get("selector") or {}
-        except (yaml.YAMLError, AttributeError) as error:
+            entry = _DomainEntry.model_validate(read_yaml(text) or {}, strict=True)
+        except ValueError as error:
             raise ValueError(f"{name}: expected `selector:` with labels, got {text!r}") from error
-        domains.append(Domain(name, dict(selector)))
+        domains.append(Domain(name, entry.selector or {}))
     return tuple(domains)
 
 

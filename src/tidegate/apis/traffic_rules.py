@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
-import yaml
+from tidegate.apis.parsing import read_yaml
 
 TRAFFIC_RULES_ANNOTATION = "tidegate.dev/traffic-rules"
 
@@ -27,6 +27,7 @@ _SOURCES = ("header", "cookie", "query")
 _FIELDS = frozenset(("tag", "value", "pattern", *_SOURCES))
 _ALWAYS = "always"
 _MOST_RULES = 32
+_LONGEST_TEXT = 16 << 10
 _LONGEST_VALUE = 256
 _LONGEST_PATTERN = 128
 _LONGEST_IN_ALL = 4000
@@ -74,10 +75,12 @@ def parse_rules(text: str) -> tuple[TrafficRule, ...]:
     Raises:
         RuleError: it is no list of rules.
     """
+    if len(text) > _LONGEST_TEXT:
+        raise RuleError(f"{len(text)} characters are more than {_LONGEST_TEXT}")
     try:
-        found: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RuleError(f"neither YAML nor JSON: {_one_line(error)}") from error
+        found = read_yaml(text)
+    except ValueError as error:
+        raise RuleError(f"neither YAML nor JSON: {error}") from error
     if found is None:
         return ()
     if not isinstance(found, list):
@@ -169,7 +172,3 @@ def _check_pattern(pattern: str, where: str) -> None:
         raise RuleError("groups cannot be repeated", where)
     if len(re.findall(r"[*+?{]", bare)) > 3 or bare.count("(") > 2:
         raise RuleError("more than 3 repetitions or 2 groups", where)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
