@@ -6,7 +6,7 @@ import pytest
 
 from tidegate.gateway.reading import revision_name_of_slice
 from tidegate.serving.revision_children import make_services
-from tidegate.workloads.endpoints import endpoint_slices
+from tidegate.workloads.endpoints.slices import endpoint_slices
 
 
 @pytest.mark.parametrize("revision", ["hello-00001", f"{'long' * 14}-00001"])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tidegate.workloads.endpoints import (
+from tidegate.workloads.endpoints.slices import (
     backing_pods,
     endpoint_slices,
     endpoints,

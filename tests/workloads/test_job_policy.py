@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
-from tidegate.workloads.job_indexes import format_indexes, parse_indexes
-from tidegate.workloads.job_policy import (
+from tidegate.workloads.jobs.indexes import format_indexes, parse_indexes
+from tidegate.workloads.jobs.policy import (
     LATE,
     LIMIT,
     REACHED,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tidegate.workloads.job_policy import Counts, JobPod, JobSpec, plan
-from tidegate.workloads.job_rules import (
+from tidegate.workloads.jobs.policy import Counts, JobPod, JobSpec, plan
+from tidegate.workloads.jobs.rules import (
     Failure,
     FailureRule,
     SuccessRule,

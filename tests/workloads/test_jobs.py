@@ -20,7 +20,7 @@ from tidegate.kube.objects import (
     uid_of,
 )
 from tidegate.kube.resources import EVENTS, JOBS, PODS
-from tidegate.workloads.job_pods import FINALIZER, INDEX
+from tidegate.workloads.jobs.pods import FINALIZER, INDEX
 
 
 def job(name="pi", policy="Never", **spec):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.workloads.rollout import (
+from tidegate.workloads.deployments.rollout import (
     Replicas,
     Strategy,
     grow_new,

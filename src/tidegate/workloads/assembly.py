@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from tidegate.kube.controller import Context, Runnable
 from tidegate.kube.resources import Resource
-from tidegate.workloads.deployments import DeploymentController
-from tidegate.workloads.endpoint_mirroring import EndpointMirrorController
-from tidegate.workloads.endpoints_controller import EndpointsController
+from tidegate.workloads.deployments.controller import DeploymentController
+from tidegate.workloads.endpoints.controller import EndpointsController
+from tidegate.workloads.endpoints.mirroring import EndpointMirrorController
 from tidegate.workloads.event_expiry import EventExpiryController
-from tidegate.workloads.garbage import GarbageCollector
-from tidegate.workloads.jobs import JobController
+from tidegate.workloads.garbage.collector import GarbageCollector
+from tidegate.workloads.jobs.controller import JobController
 from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.namespaces import NamespaceController
 from tidegate.workloads.replicasets import ReplicaSetController

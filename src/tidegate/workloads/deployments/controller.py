@@ -25,10 +25,11 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from tidegate.kube.waiting import all_of
-from tidegate.workloads import pods, revisions, rollout
-from tidegate.workloads.deployment_status import Progress, deadline_in, status_for
+from tidegate.workloads import pods
+from tidegate.workloads.deployments import revisions, rollout
+from tidegate.workloads.deployments.rollout import Strategy
+from tidegate.workloads.deployments.status import Progress, deadline_in, status_for
 from tidegate.workloads.ownership import claim, controlled, index_ownership, matching_owners
-from tidegate.workloads.rollout import Strategy
 
 logger = logging.getLogger(__name__)
 

@@ -26,12 +26,12 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import JOBS, PODS
 from tidegate.kube.waiting import all_of
-from tidegate.workloads import job_policy
 from tidegate.workloads.bursts import BURST, attempt
 from tidegate.workloads.expectations import Expectations
-from tidegate.workloads.job_pods import FINALIZER, finalizers_of, is_tracked, job_pod, new_pod
-from tidegate.workloads.job_policy import Plan
-from tidegate.workloads.job_status import (
+from tidegate.workloads.jobs import policy
+from tidegate.workloads.jobs.pods import FINALIZER, finalizers_of, is_tracked, job_pod, new_pod
+from tidegate.workloads.jobs.policy import Plan
+from tidegate.workloads.jobs.status import (
     COMPLETE,
     FAILED,
     SUSPENDED,
@@ -115,7 +115,7 @@ class JobController:
         now = self._clock.time()
         patient = spec_of(job).get("podReplacementPolicy") == "Failed"
         views = [job_pod(pod, replaced_when_ended=patient) for pod in pods]
-        plan = job_policy.plan(
+        plan = policy.plan(
             job_spec(job),
             counts_of(job),
             views,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tidegate.kube.objects import Object
-from tidegate.workloads.job_indexes import parse_indexes
+from tidegate.workloads.jobs.indexes import parse_indexes
 
 FAIL_JOB, IGNORE = "FailJob", "Ignore"
 

@@ -14,8 +14,8 @@ from tidegate.kube.objects import (
     status_of,
     with_condition,
 )
-from tidegate.workloads.revisions import replicas_of
-from tidegate.workloads.rollout import Strategy
+from tidegate.workloads.deployments.revisions import replicas_of
+from tidegate.workloads.deployments.rollout import Strategy
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from tidegate.kube.objects import (
     status_of,
     with_condition,
 )
-from tidegate.workloads.job_indexes import format_indexes, parse_indexes
-from tidegate.workloads.job_policy import Counts, JobPod, JobSpec, Outcome, Plan
-from tidegate.workloads.job_rules import failure_rules, success_rules
+from tidegate.workloads.jobs.indexes import format_indexes, parse_indexes
+from tidegate.workloads.jobs.policy import Counts, JobPod, JobSpec, Outcome, Plan
+from tidegate.workloads.jobs.rules import failure_rules, success_rules
 
 COMPLETE, FAILED, SUSPENDED = "Complete", "Failed", "Suspended"
 _DECIDED = (("SuccessCriteriaMet", True), ("FailureTarget", False), (COMPLETE, True))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from tidegate.workloads.job_rules import (
+from tidegate.workloads.jobs.rules import (
     FAIL_JOB,
     IGNORE,
     Failure,

@@ -15,8 +15,8 @@ from tidegate.kube.objects import (
     status_of,
     uid_of,
 )
-from tidegate.workloads.job_policy import JobPod
-from tidegate.workloads.job_rules import Failure
+from tidegate.workloads.jobs.policy import JobPod
+from tidegate.workloads.jobs.rules import Failure
 from tidegate.workloads.pods import (
     is_finished,
     is_ready,

@@ -24,8 +24,8 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import EVENTS, Resource
 from tidegate.kube.waiting import all_of
+from tidegate.workloads.garbage.graph import Item, OwnershipGraph
 from tidegate.workloads.kinds import Kinds
-from tidegate.workloads.ownership_graph import Item, OwnershipGraph
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"

@@ -27,7 +27,7 @@ from tidegate.kube.objects import (
 from tidegate.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from tidegate.kube.waiting import all_of
 from tidegate.workloads import keeping
-from tidegate.workloads.endpoints import (
+from tidegate.workloads.endpoints.slices import (
     MANAGED_BY_LABEL,
     SERVICE_NAME_LABEL,
     SKIP_MIRROR_LABEL,

@@ -17,8 +17,8 @@ from tidegate.kube.objects import (
     status_of,
     thaw,
 )
+from tidegate.workloads.deployments.rollout import Replicas, Strategy
 from tidegate.workloads.pods import safe_encode
-from tidegate.workloads.rollout import Replicas, Strategy
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"

@@ -1,0 +1,1 @@
+"""Where Services lead: slices of the pods they select, and mirrors of what users write."""
