@@ -379,3 +379,19 @@ async def test_a_revision_named_twice_gets_the_sum(cluster: Cluster) -> None:
     assert status["traffic"] == [
         {"revisionName": "hello-00001", "percent": 100, "latestRevision": False}
     ]
+
+
+async def test_a_host_that_is_too_long_is_said(cluster: Cluster) -> None:
+    obj = service()
+    obj["spec"]["traffic"] = [{"latestRevision": True, "percent": 100, "tag": "t" * 60}]
+    await cluster.apply(serving.SERVICES, obj)
+    await cluster.becomes_ready("hello-00001")
+    assert await cluster.ready(serving.SERVICES, "hello") == ("False", "FailedCreate")
+    route = await cluster.get(serving.ROUTES, "hello")
+    found = condition_of(route, "IngressReady")
+    assert found is not None
+    assert f'Service "{"t" * 60}-hello" is invalid: metadata.name: ' in found["message"]
+    obj["spec"]["traffic"][0]["tag"] = "short"
+    await cluster.apply(serving.SERVICES, obj)
+    await cluster.gateway_serves("hello")
+    assert await cluster.ready(serving.SERVICES, "hello") == ("True", "")

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any, cast
 
 from tidegate.kube.client import Client
-from tidegate.kube.errors import NotFound
+from tidegate.kube.errors import BadRequest, Forbidden, Invalid, NotFound
 from tidegate.kube.events import EventRecorder
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import (
@@ -18,6 +18,12 @@ from tidegate.kube.objects import (
     uid_of,
 )
 from tidegate.kube.resources import Resource
+
+# What Knative admits and Kubernetes does not, or a right or quota that is missing.
+REFUSALS = (BadRequest, Invalid, Forbidden)
+FAILED_CREATE = "FailedCreate"
+# What was refused has no event when it would be granted.
+RETRY_SECONDS = 30.0
 
 
 class NotOwnedError(Exception):

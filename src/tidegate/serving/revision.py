@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from tidegate.apis import autoscaling, serving
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
-from tidegate.kube.errors import BadRequest, Forbidden, Invalid
 from tidegate.kube.objects import (
     Key,
     Object,
@@ -18,7 +17,14 @@ from tidegate.kube.objects import (
     namespace_of,
 )
 from tidegate.kube.resources import DEPLOYMENTS, PODS, SERVICES
-from tidegate.serving.children import Children, NotOwnedError, write_status
+from tidegate.serving.children import (
+    FAILED_CREATE,
+    REFUSALS,
+    RETRY_SECONDS,
+    Children,
+    NotOwnedError,
+    write_status,
+)
 from tidegate.serving.conditions import Verdict, conditions, false, unknown, verdict_of
 from tidegate.serving.config import ConfigStore
 from tidegate.serving.deployment import deployment_name, make_deployment
@@ -34,9 +40,6 @@ from tidegate.serving.revision_status import (
 )
 
 _DEPENDANTS = (RESOURCES_AVAILABLE, CONTAINER_HEALTHY)
-_FAILED_CREATE = "FailedCreate"
-# What was refused, for want of a right or a quota say, has no event when it would be granted.
-_RETRY_SECONDS = 30.0
 
 
 def revision_index(pod: Object) -> list[str]:
@@ -97,8 +100,8 @@ class RevisionReconciler:
         status["conditions"] = conditions(revision, found, dependants=_DEPENDANTS, now=now)
         status["observedGeneration"] = revision["metadata"].get("generation", 0)
         await write_status(self._client, serving.REVISIONS, revision, status)
-        refused = found[RESOURCES_AVAILABLE].reason == _FAILED_CREATE
-        return _RETRY_SECONDS if refused else None
+        refused = found[RESOURCES_AVAILABLE].reason == FAILED_CREATE
+        return RETRY_SECONDS if refused else None
 
     async def _observe(
         self, revision: Object, pods: tuple[Object, ...], status: Object
@@ -115,9 +118,8 @@ class RevisionReconciler:
                 await self._service_children.ensure_covers(revision, service)
         except NotOwnedError as error:
             return _without_children("NotOwned", str(error))
-        except (BadRequest, Invalid, Forbidden) as error:
-            # What Knative admits and Kubernetes does not, or a right or quota that is missing.
-            return _without_children(_FAILED_CREATE, str(error))
+        except REFUSALS as error:
+            return _without_children(FAILED_CREATE, str(error))
         for name in ("actualReplicas", "desiredReplicas"):
             status.pop(name, None)
         status.update(replica_counts(pod_autoscaler))

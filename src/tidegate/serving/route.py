@@ -26,7 +26,14 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import INGRESSES, SERVICES
 from tidegate.serving import rollout as rollouts
-from tidegate.serving.children import Children, NotOwnedError, write_status
+from tidegate.serving.children import (
+    FAILED_CREATE,
+    REFUSALS,
+    RETRY_SECONDS,
+    Children,
+    NotOwnedError,
+    write_status,
+)
 from tidegate.serving.conditions import (
     TRUE,
     UNKNOWN,
@@ -149,7 +156,7 @@ class RouteReconciler:
     async def _observe(
         self, route: Object, private: Tags, status: Object, verdicts: dict[str, Verdict]
     ) -> float | None:
-        """Assign the traffic; returns seconds until the next step of a rollout.
+        """Assign the traffic; returns seconds until the next step of a rollout, or try.
 
         Args:
             private: tags that only the cluster may reach.
@@ -174,6 +181,9 @@ class RouteReconciler:
             message = f'There is an existing {kind} "{error.name}" that we do not own.'
             verdicts[INGRESS_READY] = false("NotOwned", message)
             return None
+        except REFUSALS as error:
+            verdicts[INGRESS_READY] = false(FAILED_CREATE, str(error))
+            return RETRY_SECONDS
 
     async def _serve(
         self,
