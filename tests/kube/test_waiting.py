@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.virtual_clock import VirtualClock, settle
 from tidegate.kube.errors import Conflict
-from tidegate.kube.waiting import all_of
+from tidegate.kube.waiting import all_of, beside
 
 
 async def test_all_bring_their_results_in_order() -> None:
@@ -58,3 +58,35 @@ async def test_who_is_cancelled_takes_all_along() -> None:
     with pytest.raises(asyncio.CancelledError):
         await together
     assert ended == ["cancelled", "cancelled"]
+
+
+async def test_what_runs_beside_ends_with_the_context() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def fail_beside() -> None:
+        async with beside(work()):
+            await begun.wait()
+            assert not ended.is_set()
+            raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        await fail_beside()
+    assert ended.is_set()
+
+
+async def test_a_failure_beside_is_nobodys() -> None:
+    failed = asyncio.Event()
+
+    async def work() -> None:
+        failed.set()
+        raise RuntimeError
+
+    async with beside(work()):
+        await failed.wait()

@@ -24,7 +24,13 @@ from tidegate.apiserver.options import (
 )
 from tidegate.apiserver.patch.dispatch import apply_patch
 from tidegate.apiserver.patch.updates import MARK
-from tidegate.apiserver.refusals import already_exists, forbidden, method_not_allowed, not_found
+from tidegate.apiserver.refusals import (
+    already_exists,
+    forbidden,
+    method_not_allowed,
+    no_such_resource,
+    not_found,
+)
 from tidegate.apiserver.registry.metadata import metadata_of
 from tidegate.apiserver.registry.registry import Registry
 from tidegate.apiserver.registry.spec import KindSpec
@@ -273,7 +279,7 @@ class Api:
         if subresource:
             verbs = _subresources_of(spec).get(subresource)
             if verbs is None:
-                raise NotFound("the server could not find the requested resource")
+                raise no_such_resource()
             if verb not in verbs:
                 raise method_not_allowed(spec.resource, f"{verb} of {subresource}")
         self.authorize(context, verb, spec, subresource=subresource, namespace=namespace, name=name)

@@ -15,6 +15,8 @@ from tidegate.kube.errors import (
 )
 from tidegate.kube.resources import Resource
 
+_NO_METHOD = "the server does not allow this method on the requested resource"
+
 
 class Timeout(ApiError):  # noqa: N818 - named by Kubernetes' reason
     """The server has not got there yet: the version asked for is in the future."""
@@ -74,12 +76,22 @@ def forbidden(
 def method_not_allowed(resource: Resource, verb: str) -> MethodNotAllowed:
     """The resource has no such verb."""
     return MethodNotAllowed(
-        "the server does not allow this method on the requested resource",
+        _NO_METHOD,
         resource=resource.plural,
         group=resource.group,
         name="",
         causes=(Cause("MethodNotAllowed", f"{resource.qualified} has no verb {verb}"),),
     )
+
+
+def no_such_method() -> MethodNotAllowed:
+    """The method means nothing at this URL."""
+    return MethodNotAllowed(_NO_METHOD)
+
+
+def no_such_resource() -> NotFound:
+    """The URL names nothing that is served."""
+    return NotFound("the server could not find the requested resource")
 
 
 def version_too_large(asked: int, current: int) -> Timeout:

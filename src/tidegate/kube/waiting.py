@@ -1,9 +1,13 @@
-"""Waits for whichever comes first, on a clock that tests can turn, and for all."""
+"""Waits for whichever comes first, on a clock that tests can turn, and for all.
+
+And lets one thing run only as long as another.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from tidegate.kube.clock import Clock
@@ -42,3 +46,14 @@ async def all_of(*works: Coroutine[Any, Any, T]) -> list[T]:
             raise result
         brought.append(result)
     return brought
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Let `work` run while the context is open; what becomes of it does not matter."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -6,13 +6,10 @@ to a container without input goes nowhere, as in Kubernetes.
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AbstractAsyncContextManager
-
-import orjson
+from functools import partial
 
 from tidegate.apiserver.api import Api
-from tidegate.apiserver.http.channels import STATUS, STDOUT, feed
+from tidegate.apiserver.http.channels import SUCCESS, converse, send
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.exec import Attached, PodCommands
 from tidegate.apiserver.http.paths import ResourcePath
@@ -22,7 +19,6 @@ from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
-from tidegate.kube.errors import ApiError
 from tidegate.kube.objects import Object
 
 
@@ -55,27 +51,10 @@ class PodAttachments:
         opening = source.attach(target.namespace, target.name, container, stdin=stdin)
         exchange.code = 101
         await socket.accept(protocol)
-        await self._streams.hold(_converse(socket, opening), socket.read())
+        await self._streams.hold(converse(socket, opening, partial(_relay, socket)), socket.read())
 
 
-async def _converse(socket: WebSocket, opening: AbstractAsyncContextManager[Attached]) -> None:
-    status: Object = {"metadata": {}, "status": "Success"}
-    try:
-        async with opening as streams:
-            # An empty message says that it has begun.
-            await socket.send(bytes((STDOUT,)))
-            await _relay(socket, streams)
-    except ApiError as error:
-        status = error.status()
-    await socket.send(bytes((STATUS,)) + orjson.dumps(status))
-    await socket.close()
-
-
-async def _relay(socket: WebSocket, streams: Attached) -> None:
-    feeding = asyncio.create_task(feed(socket, streams))
-    try:
-        async for stream, data in streams.output():
-            await socket.send(bytes((stream,)) + data)
-    finally:
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
+async def _relay(socket: WebSocket, streams: Attached) -> Object:
+    async for stream, data in streams.output():
+        await send(socket, stream, data)
+    return SUCCESS

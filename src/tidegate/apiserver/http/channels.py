@@ -7,11 +7,21 @@ libraries speak; version 5, kubectl's, can also close the channel of standard in
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from tidegate.apiserver.http.websockets import WebSocket
+import orjson
+
+from tidegate.kube.errors import ApiError
+from tidegate.kube.objects import Object
+from tidegate.kube.waiting import beside
+
+if TYPE_CHECKING:
+    from tidegate.apiserver.http.websockets import WebSocket
 
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+SUCCESS: Object = {"metadata": {}, "status": "Success"}
 _MAX_SIDE = 0xFFFF
 
 
@@ -31,7 +41,38 @@ class Input(Protocol):
         ...
 
 
-async def feed(socket: WebSocket, sink: Input) -> None:
+Sink = TypeVar("Sink", bound=Input)
+
+
+async def converse(
+    socket: WebSocket,
+    opening: AbstractAsyncContextManager[Sink],
+    relay: Callable[[Sink], Awaitable[Object]],
+) -> None:
+    """Connect a client with a program until the program has ended, and say how that was.
+
+    Args:
+        opening: the program, for as long as the context is open.
+        relay: sends what it writes, and gives the status that is sent last.
+    """
+    try:
+        async with opening as program:
+            # An empty message says that it has begun.
+            await send(socket, STDOUT, b"")
+            async with beside(_feed(socket, program)):
+                status = await relay(program)
+    except ApiError as error:
+        status = error.status()
+    await send(socket, STATUS, orjson.dumps(status))
+    await socket.close()
+
+
+async def send(socket: WebSocket, channel: int, data: bytes) -> None:
+    """Send what belongs to a channel."""
+    await socket.send(bytes((channel,)) + data)
+
+
+async def _feed(socket: WebSocket, sink: Input) -> None:
     """Pass on what comes in the channels until the client goes."""
     while (message := await socket.receive()) is not None:
         channel, data = message[:1], message[1:]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Protocol
 
-import orjson
-
 from tidegate.apiserver.api import Api
-from tidegate.apiserver.http.channels import STATUS, STDERR, STDOUT, feed
+from tidegate.apiserver.http.channels import STDERR, STDOUT, SUCCESS, Input, converse, send
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath
 from tidegate.apiserver.http.pods import attached, channel_socket, container_named, pod_on_node
@@ -19,27 +18,15 @@ from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
-from tidegate.kube.errors import ApiError, BadRequest
+from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object
 
 
-class Command(Protocol):
+class Command(Input, Protocol):
     """A command that runs in a container."""
 
     async def read(self, stream: int) -> bytes:
         """Some output of stream 1 or 2, as it comes; empty at its end."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Give it input; waits while it takes none."""
-        ...
-
-    async def close_input(self) -> None:
-        """Tell it that no more input comes."""
-        ...
-
-    def resize(self, columns: int, rows: int) -> None:
-        """Tell its terminal the size."""
         ...
 
     async def wait(self) -> int:
@@ -47,23 +34,11 @@ class Command(Protocol):
         ...
 
 
-class Attached(Protocol):
+class Attached(Input, Protocol):
     """The streams of a container's own program."""
 
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """What it writes until it ends: stream 1 or 2, and some of its output."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Give it input; waits while it takes none."""
-        ...
-
-    async def close_input(self) -> None:
-        """Tell it that no more input comes."""
-        ...
-
-    def resize(self, columns: int, rows: int) -> None:
-        """Tell its terminal the size."""
         ...
 
 
@@ -120,39 +95,22 @@ class PodCommands:
         )
         exchange.code = 101
         await socket.accept(protocol)
-        await self._streams.hold(_converse(socket, running), socket.read())
-
-
-async def _converse(socket: WebSocket, running: AbstractAsyncContextManager[Command]) -> None:
-    try:
-        async with running as command:
-            # An empty message says that it has begun.
-            await socket.send(bytes((STDOUT,)))
-            status = await _relay(socket, command)
-    except ApiError as error:
-        status = error.status()
-    await socket.send(bytes((STATUS,)) + orjson.dumps(status))
-    await socket.close()
+        await self._streams.hold(converse(socket, running, partial(_relay, socket)), socket.read())
 
 
 async def _relay(socket: WebSocket, command: Command) -> Object:
-    feeding = asyncio.create_task(feed(socket, command))
-    try:
-        await asyncio.gather(*(_copy(socket, command, stream) for stream in (STDOUT, STDERR)))
-        return _status(await command.wait())
-    finally:
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
+    await asyncio.gather(*(_copy(socket, command, stream) for stream in (STDOUT, STDERR)))
+    return _status(await command.wait())
 
 
 async def _copy(socket: WebSocket, command: Command, stream: int) -> None:
     while data := await command.read(stream):
-        await socket.send(bytes((stream,)) + data)
+        await send(socket, stream, data)
 
 
 def _status(code: int) -> Object:
     if code == 0:
-        return {"metadata": {}, "status": "Success"}
+        return SUCCESS
     return {
         "metadata": {},
         "status": "Failure",

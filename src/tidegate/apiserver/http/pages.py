@@ -17,7 +17,7 @@ from tidegate.apiserver.discovery import (
 )
 from tidegate.apiserver.http.accept import parse_accept
 from tidegate.apiserver.http.exchange import Exchange
-from tidegate.kube.errors import MethodNotAllowed, NotFound
+from tidegate.apiserver.refusals import no_such_method, no_such_resource
 
 HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 # What anybody may read without saying who they are.
@@ -64,11 +64,9 @@ class Pages:
         """Raises NotFound, MethodNotAllowed."""
         path = exchange.path.rstrip("/") or "/"
         if exchange.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(
-                "the server does not allow this method on the requested resource"
-            )
+            raise no_such_method()
         if not await self._answer(exchange, path):
-            raise NotFound("the server could not find the requested resource")
+            raise no_such_resource()
 
     async def _answer(self, exchange: Exchange, path: str) -> bool:
         if path in HEALTH or path.startswith(tuple(f"{page}/" for page in HEALTH)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tidegate.kube.errors import MethodNotAllowed
+from tidegate.apiserver.refusals import no_such_method
 
 _VERBS_ON_OBJECT = {
     "GET": "get",
@@ -62,7 +62,7 @@ def verb_of(method: str, target: ResourcePath, *, watch: bool) -> str:
     verbs = _VERBS_ON_OBJECT if target.name else _VERBS_ON_COLLECTION
     verb = verbs.get(method)
     if verb is None or (verb == "create" and target.name and not target.subresource):
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        raise no_such_method()
     return "watch" if watch and verb in ("list", "get") else verb
 
 

@@ -8,11 +8,11 @@ from typing import TypeVar
 from tidegate.apiserver.api import Api
 from tidegate.apiserver.http.paths import ResourcePath
 from tidegate.apiserver.http.websockets import WebSocket
-from tidegate.apiserver.refusals import not_found
+from tidegate.apiserver.refusals import no_such_method, not_found
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
 from tidegate.apiserver.values import section
-from tidegate.kube.errors import BadRequest, MethodNotAllowed, ServiceUnavailable
+from tidegate.kube.errors import BadRequest, ServiceUnavailable
 from tidegate.kube.objects import Key, Object
 
 Source = TypeVar("Source")
@@ -37,7 +37,7 @@ def pod_at(
         NotFound: there is no such pod.
     """
     if verb not in verbs:
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        raise no_such_method()
     api.authorize(
         context,
         verb,

@@ -8,20 +8,26 @@ has ended, the WebSocket ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Sequence
 
 from tidegate.apiserver.http.exchange import Exchange
 from tidegate.apiserver.http.paths import ResourcePath
-from tidegate.apiserver.http.portsource import PortSource
+from tidegate.apiserver.http.portsource import (
+    MAX_WAITING,
+    READ_SIZE,
+    PortSource,
+    empty,
+    failure,
+    is_port,
+)
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.kube.errors import ApiError, BadRequest
+from tidegate.kube.waiting import beside
 
 PROTOCOL = "v4.channel.k8s.io"
-_READ_SIZE = 32 * 1024
 _MAX_PORTS = 64
-# Messages that may wait for a pod before they hold up the other ports.
-_MAX_WAITING = 64
 
 
 def ports_asked(exchange: Exchange) -> list[int]:
@@ -34,7 +40,7 @@ def ports_asked(exchange: Exchange) -> list[int]:
     if not values:
         raise BadRequest('query parameter "ports" is required')
     for value in values:
-        if not value.isdecimal() or not 0 < int(value) < 65536:
+        if not is_port(value):
             raise BadRequest(f"unable to parse {value!r} as a port")
     if len(values) > _MAX_PORTS:
         raise BadRequest(f"at most {_MAX_PORTS} ports can be forwarded over one connection")
@@ -51,17 +57,13 @@ class PortChannels:
         self._source = source
         self._target = target
         self._ports = ports
-        self._inputs = [asyncio.Queue[bytes](_MAX_WAITING) for _ in ports]
+        self._inputs = [asyncio.Queue[bytes](MAX_WAITING) for _ in ports]
         self._ended = [False for _ in ports]
 
     async def run(self) -> None:
         """Serve until all connections have ended."""
-        dispatching = asyncio.create_task(self._dispatch())
-        try:
+        async with beside(self._dispatch()):
             await asyncio.gather(*(self._serve(n, port) for n, port in enumerate(self._ports)))
-        finally:
-            dispatching.cancel()
-            await asyncio.gather(dispatching, return_exceptions=True)
         await self._socket.close()
 
     async def _dispatch(self) -> None:
@@ -77,24 +79,18 @@ class PortChannels:
         try:
             await self._forward(number, port, data)
         except (ApiError, OSError) as problem:
-            text = f"error forwarding port {port} to pod {self._target.name}: {problem}"
-            await self._socket.send(error + text.encode())
+            await self._socket.send(error + failure(port, self._target.name, problem).encode())
         finally:
             self._ended[number] = True
-            while not self._inputs[number].empty():  # whoever waits for room there goes on
-                self._inputs[number].get_nowait()
+            empty(self._inputs[number])
 
     async def _forward(self, number: int, port: int, channel: bytes) -> None:
         target = self._target
         reader, writer = await self._source.connect(target.namespace, target.name, port)
-        feeding = asyncio.create_task(self._feed(number, writer))
-        try:
-            while data := await reader.read(_READ_SIZE):
-                await self._socket.send(channel + data)
-        finally:
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
-            writer.close()
+        with contextlib.closing(writer):
+            async with beside(self._feed(number, writer)):
+                while data := await reader.read(READ_SIZE):
+                    await self._socket.send(channel + data)
 
     async def _feed(self, number: int, writer: asyncio.StreamWriter) -> None:
         while True:

@@ -18,20 +18,25 @@ from tidegate.apiserver.http.exchange import ClientGoneError, Exchange
 from tidegate.apiserver.http.paths import ResourcePath
 from tidegate.apiserver.http.pods import attached, pod_on_node
 from tidegate.apiserver.http.portchannels import PROTOCOL, PortChannels, ports_asked
-from tidegate.apiserver.http.portsource import PortSource
+from tidegate.apiserver.http.portsource import (
+    MAX_WAITING,
+    READ_SIZE,
+    PortSource,
+    empty,
+    failure,
+    is_port,
+)
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
 from tidegate.kube.errors import ApiError, BadRequest
+from tidegate.kube.waiting import beside
 
 logger = logging.getLogger(__name__)
 
 _PROTOCOL = "SPDY/3.1+portforward.k8s.io"
-_READ_SIZE = 32 * 1024
 _MAX_CONNECTIONS = 256
-# Frames that may wait for a pod before they hold up the other connections of their client.
-_MAX_WAITING = 64
 
 
 class PodPorts:
@@ -76,7 +81,7 @@ class _Connection:
     data: int
     error: int
     input: asyncio.Queue[bytes | None] = field(
-        default_factory=lambda: asyncio.Queue[bytes | None](_MAX_WAITING)
+        default_factory=lambda: asyncio.Queue[bytes | None](MAX_WAITING)
     )
     task: asyncio.Task[None] | None = None
 
@@ -131,8 +136,7 @@ class _Tunnel:
         request, port = headers.get("requestid", ""), headers.get("port", "")
         kind = headers.get("streamtype")
         crowded = max(len(self._connections), len(self._errors)) >= _MAX_CONNECTIONS
-        good = port.isdecimal() and 0 < int(port) < 65536
-        if crowded or not good or kind not in ("error", "data"):
+        if crowded or not is_port(port) or kind not in ("error", "data"):
             await self._socket.send(spdy.refusal(stream))
             return
         if kind == "error":
@@ -151,11 +155,10 @@ class _Tunnel:
         try:
             await self._forward(connection, port)
         except (ApiError, OSError) as error:
-            problem = f"error forwarding port {port} to pod {self._target.name}: {error}"
+            problem = failure(port, self._target.name, error)
         finally:
             del self._connections[connection.data]
-            while not connection.input.empty():  # whoever waits for room there goes on
-                connection.input.get_nowait()
+            empty(connection.input)
         with contextlib.suppress(ClientGoneError):
             await self._socket.send(spdy.data_frame(connection.data, b"", last=True))
             await self._socket.send(spdy.data_frame(connection.error, problem.encode(), last=True))
@@ -163,14 +166,10 @@ class _Tunnel:
     async def _forward(self, connection: _Connection, port: int) -> None:
         target = self._target
         reader, writer = await self._source.connect(target.namespace, target.name, port)
-        feeding = asyncio.create_task(_feed(connection, writer))
-        try:
-            while data := await reader.read(_READ_SIZE):
-                await self._socket.send(spdy.data_frame(connection.data, data))
-        finally:
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
-            writer.close()
+        with contextlib.closing(writer):
+            async with beside(_feed(connection, writer)):
+                while data := await reader.read(READ_SIZE):
+                    await self._socket.send(spdy.data_frame(connection.data, data))
 
 
 async def _feed(connection: _Connection, writer: asyncio.StreamWriter) -> None:

@@ -30,7 +30,7 @@ from tidegate.apiserver.http.views import view_for
 from tidegate.apiserver.http.watches import Watches
 from tidegate.apiserver.listing import parse_version
 from tidegate.apiserver.options import Deletion, Listing
-from tidegate.apiserver.refusals import version_too_large
+from tidegate.apiserver.refusals import no_such_method, no_such_resource, version_too_large
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext, User
 from tidegate.apiserver.storage.stored import Stored
@@ -38,8 +38,6 @@ from tidegate.kube.client import PatchType
 from tidegate.kube.errors import (
     BadRequest,
     Gone,
-    MethodNotAllowed,
-    NotFound,
     UnsupportedMediaType,
 )
 from tidegate.kube.objects import Object, uid_of
@@ -114,17 +112,15 @@ class ResourceHandler:
         """
         spec = self._api.registry.find(target.group, target.version, target.plural)
         if spec is None or target.rest or (target.namespace and not spec.resource.namespaced):
-            raise NotFound("the server could not find the requested resource")
+            raise no_such_resource()
         watch = not target.subresource and flag(exchange.query, "watch")
         verb = verb_of(exchange.method, target, watch=watch)
         needs_namespace = target.name or verb == "create"
         if spec.resource.namespaced and not target.namespace and needs_namespace:
             if target.name:
-                raise NotFound("the server could not find the requested resource")
+                raise no_such_resource()
             if not spec.create_handler:
-                raise MethodNotAllowed(
-                    "the server does not allow this method on the requested resource"
-                )
+                raise no_such_method()
         return Call(exchange, user, spec, target, verb)
 
     async def handle(self, call: Call) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from tidegate.apiserver.http import spdy
+from tidegate.apiserver.http.channels import CLOSE, RESIZE, STATUS, STDERR, STDIN, STDOUT
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,14 @@ _SUBRESOURCES = (b"exec", b"attach", b"portforward")
 _VERSION_HEADER = b"x-stream-protocol-version"
 _FORWARDING = "portforward.k8s.io"
 _TUNNEL = f"SPDY/3.1+{_FORWARDING}"
-_CHANNELS = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
-_STDIN, _CLOSE = 0, 255
-_OUTPUTS = (1, 2, 3)
+_CHANNELS = {
+    "stdin": STDIN,
+    "stdout": STDOUT,
+    "stderr": STDERR,
+    "error": STATUS,
+    "resize": RESIZE,
+}
+_OUTPUTS = (STDOUT, STDERR, STATUS)
 # For a client to open the streams that it has announced.
 _STREAMS_SECONDS = 30.0
 # For a client to take what is still on its way before the connection is closed.
@@ -124,8 +130,8 @@ class _Channels:
         channel = self._channels.get(frame.stream)
         if channel is not None and frame.data:
             yield bytes((channel,)) + frame.data
-        if channel == _STDIN and frame.last:
-            yield bytes((_CLOSE, _STDIN))
+        if channel == STDIN and frame.last:
+            yield bytes((CLOSE, STDIN))
 
 
 class SpdyProtocol(asyncio.Protocol):

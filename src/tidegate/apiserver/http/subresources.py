@@ -20,12 +20,12 @@ from tidegate.apiserver.http.paths import ResourcePath
 from tidegate.apiserver.http.pods import attached, container_named, pod_at
 from tidegate.apiserver.http.query import flag, number
 from tidegate.apiserver.http.streams import Streams
-from tidegate.apiserver.refusals import not_found
+from tidegate.apiserver.refusals import no_such_method, not_found
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
 from tidegate.kube.clock import parse_rfc3339, rfc3339
-from tidegate.kube.errors import BadRequest, MethodNotAllowed
+from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Key, Object, uid_of
 from tidegate.kube.resources import NODES, PODS, SECRETS, Resource
 
@@ -156,9 +156,7 @@ class AccountTokens:
         verb: str,
     ) -> None:
         if verb != "create":
-            raise MethodNotAllowed(
-                "the server does not allow this method on the requested resource"
-            )
+            raise no_such_method()
         self._api.authorize(
             context,
             verb,

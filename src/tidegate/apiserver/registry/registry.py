@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tidegate.apiserver.refusals import no_such_resource
 from tidegate.apiserver.registry.navigation import Place, root_place
 from tidegate.apiserver.registry.spec import KindSpec, Schema
-from tidegate.kube.errors import NotFound
 from tidegate.kube.resources import Resource
 
 Listener = Callable[[], None]
@@ -73,7 +73,7 @@ class Registry:
         """The spec of a resource. Raises NotFound when it is not served."""
         spec = self._specs.get(_key(resource))
         if spec is None:
-            raise NotFound("the server could not find the requested resource")
+            raise no_such_resource()
         return spec
 
     def schema(self, spec: KindSpec) -> Schema:

@@ -117,18 +117,18 @@ def _check_list(schema: Schema, value: list[Any], path: str, errors: FieldErrors
         check_values(mapping(schema.get("items")), item, join(path, index), errors)
     kind = schema.get("x-kubernetes-list-type")
     if schema.get("uniqueItems") or kind == "set":
-        _check_unique(value, value, path, errors)
+        _check_unique(value, path, errors)
     elif kind == "map":
         keys = strings(schema.get("x-kubernetes-list-map-keys"))
         identities = [{key: mapping(item).get(key) for key in keys} for item in value]
-        _check_unique(identities, identities, path, errors)
+        _check_unique(identities, path, errors)
 
 
-def _check_unique(identities: list[Any], shown: list[Any], path: str, errors: FieldErrors) -> None:
+def _check_unique(identities: list[Any], path: str, errors: FieldErrors) -> None:
     seen: list[Any] = []
     for index, identity in enumerate(identities):
         if identity in seen:
-            errors.duplicate(join(path, index), shown[index])
+            errors.duplicate(join(path, index), identity)
         seen.append(identity)
 
 
