@@ -1,4 +1,4 @@
-"""One container of a pod: created, started, probed, started again, stopped.
+"""One container of a pod: created, started, watched, started again, stopped.
 
 A runner that is cancelled leaves its container running: the next control plane's runner adopts it.
 """
@@ -14,22 +14,19 @@ from typing import Any
 from tidegate.kube.errors import ApiError, TidegateError
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
 from tidegate.kube.waiting import within
-from tidegate.node.fields import grace_of, part, parts
+from tidegate.node.fields import part, parts
 from tidegate.node.images.errors import ImageError
 from tidegate.node.lifecycle.backoff import BackOff
 from tidegate.node.lifecycle.context import PodContext
+from tidegate.node.lifecycle.health import Health, is_probed, run_hook
 from tidegate.node.lifecycle.launching import Launcher
 from tidegate.node.lifecycle.pulling import ImagePull
 from tidegate.node.lifecycle.security import unenforced
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
 from tidegate.node.lifecycle.termination import last_words
-from tidegate.node.probes.checks import Target, check_of
-from tidegate.node.probes.timing import Answer, Probe, ProbeTiming
+from tidegate.node.probes.checks import Target
 from tidegate.node.runtime.contract import Container, Exit, StartError
-
-# A hook has no time limit of its own; its container's start or end waits for it.
-_HOOK_SECONDS = 600.0
 
 
 class ContainerRunner:
@@ -55,7 +52,6 @@ class ContainerRunner:
             self._policy = "OnFailure"
         self._attempt = 0
         self._container: Container | None = None
-        self._unhealthy = asyncio.Event()
         self._moved = asyncio.Event()
         self._hooked = False
         self._target: Target | None = None
@@ -78,8 +74,8 @@ class ContainerRunner:
         while True:
             if self._container is None:
                 await self._start()
-            if self._container is not None:
-                await self._supervise(self._container)
+            if self._container is not None and self._target is not None:
+                await self._supervise(self._container, self._target)
             if not self._starts_again():
                 self._set(urgent=True, done=True, ready=self._succeeded())
                 return
@@ -124,8 +120,7 @@ class ContainerRunner:
             # It died between the decision to start it and the start.
             self.view = replace(self.view, last=last, restarts=self._attempt)
             return
-        self._container = container
-        self._target = await asyncio.to_thread(self._launcher.recall, self._attempt)
+        self._take(container, await asyncio.to_thread(self._launcher.recall, self._attempt))
         known = self._known_status(container)
         self._set(
             urgent=False,
@@ -133,7 +128,7 @@ class ContainerRunner:
             last=last,
             restarts=self._attempt,
             started=bool(known.get("started")) or "startupProbe" not in self._spec,
-            ready=bool(known.get("ready")) or not self._is_probed(),
+            ready=bool(known.get("ready")) or not is_probed(self._spec),
             image_id=str(known.get("imageID") or ""),
             container_id=container.container_id,
         )
@@ -156,7 +151,7 @@ class ContainerRunner:
             image = await self._pull.pull()
             self._set(urgent=False, state=self._creating(), image_at=self._host.clock.time())
             try:
-                launch, self._target = await self._launcher.launch(image, self._attempt)
+                launch, target = await self._launcher.launch(image, self._attempt)
                 break
             except (ConfigError, ApiError) as error:
                 await self._config_missing(str(error))
@@ -167,12 +162,12 @@ class ContainerRunner:
         except asyncio.CancelledError:
             # Once asked for, a container must be known, or nobody would end it.
             with contextlib.suppress(TidegateError):
-                self._container = await starting
+                self._take(await starting, target)
             raise
         except (StartError, ImageError) as error:
             self._start_failed(str(error), asked)
             return
-        self._container = container
+        self._take(container, target)
         events = self._host.events
         events.normal(self._context.pod, "Created", f"Created container: {self._name}")
         events.normal(self._context.pod, "Started", f"Started container {self._name}")
@@ -181,7 +176,7 @@ class ContainerRunner:
             text = f"Container {self._name} runs without: {'; '.join(missing)}"
             events.warning(self._context.pod, "NotEnforced", text)
         self._hooked = bool(part(part(self._spec, "lifecycle"), "postStart"))
-        ready = not self._hooked and not self._is_probed()
+        ready = not self._hooked and not is_probed(self._spec)
         self._set(
             urgent=ready,
             state=Running(container.started_at),
@@ -191,6 +186,11 @@ class ContainerRunner:
             image_id=image.image_id,
             container_id=container.container_id,
         )
+
+    def _take(self, container: Container, target: Target) -> None:
+        self._container = container
+        prefix = container.command_prefix(target.working_dir)
+        self._target = replace(target, prefix=prefix)
 
     async def _config_missing(self, message: str) -> None:
         self._host.events.warning(self._context.pod, "Failed", f"Error: {message}")
@@ -211,114 +211,27 @@ class ContainerRunner:
 
     # Run
 
-    async def _supervise(self, container: Container) -> None:
-        self._unhealthy.clear()
+    async def _supervise(self, container: Container, target: Target) -> None:
+        health = Health(
+            self._context,
+            self._spec,
+            container,
+            target,
+            view=lambda: self.view,
+            report=self._set,
+        )
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._probe()),
-                group.create_task(self._stop_when_unhealthy()),
-            ]
+            watching = group.create_task(health.run(hooked=self._hooked))
             ended = await container.wait()
-            for task in tasks:
-                task.cancel()
-        await self._ended(container, ended)
-
-    async def _probe(self) -> None:
-        if self._hooked and not await self._after_start():
-            return
-        if "startupProbe" in self._spec and not self.view.started:
-            await self._wait_started()
-        async with asyncio.TaskGroup() as group:
-            for kind in ("readiness", "liveness"):
-                if f"{kind}Probe" in self._spec:
-                    group.create_task(self._probe_of(kind).run())
-
-    async def _after_start(self) -> bool:
-        """Do what is to be done right after the start; whether it was done. A failure ends it."""
-        hook = part(part(self._spec, "lifecycle"), "postStart")
-        answer = await self._hook(hook, float("inf"))
+            watching.cancel()
         self._hooked = False
-        if not answer.success:
-            text = f"PostStartHook failed: {answer.message}"
-            self._host.events.warning(self._context.pod, "FailedPostStartHook", text)
-            self._unhealthy.set()
-            return False
-        ready = not self._is_probed()
-        self._set(urgent=ready, started="startupProbe" not in self._spec, ready=ready)
-        return True
-
-    def _is_probed(self) -> bool:
-        return any(f"{kind}Probe" in self._spec for kind in ("startup", "readiness"))
-
-    async def _hook(self, hook: Object, limit: float) -> Answer:
-        if "sleep" in hook:
-            await self._host.clock.sleep(min(float(part(hook, "sleep")["seconds"]), limit))
-            return Answer(True)
-        return await check_of(hook, self._inside(), timeout=min(limit, _HOOK_SECONDS))()
-
-    async def _wait_started(self) -> None:
-        started = asyncio.Event()
-        probe = self._probe_of("startup", started)
-        async with asyncio.TaskGroup() as group:
-            asking = group.create_task(probe.run())
-            await started.wait()
-            asking.cancel()
-        ready = "readinessProbe" not in self._spec
-        self._set(urgent=ready, started=True, ready=ready)
-
-    def _probe_of(self, kind: str, started: asyncio.Event | None = None) -> Probe:
-        spec: Object = self._spec[f"{kind}Probe"]
-        timing = ProbeTiming.of(spec)
-        target = self._inside()
-
-        def on_change(healthy: bool) -> None:
-            if kind == "readiness":
-                if self.view.ready != healthy:
-                    self._set(urgent=True, ready=healthy)
-            elif not healthy:
-                self._unhealthy.set()
-            elif started is not None:
-                started.set()
-
-        def on_failure(message: str) -> None:
-            text = f"{kind.capitalize()} probe failed: {message}"
-            self._host.events.warning(self._context.pod, "Unhealthy", text)
-
-        return Probe(
-            timing,
-            check_of(spec, target, timeout=timing.timeout),
-            clock=self._host.clock,
-            eager=kind != "liveness",
-            healthy=self.view.ready if kind == "readiness" else kind == "liveness",
-            on_change=on_change,
-            on_failure=on_failure,
-        )
-
-    def _inside(self) -> Target:
-        """Where probes and hooks ask the container that runs."""
-        target = self._target or self._launcher.recall(self._attempt)
-        if self._container is None:
-            return target
-        return replace(target, prefix=self._container.command_prefix(target.working_dir))
-
-    async def _stop_when_unhealthy(self) -> None:
-        await self._unhealthy.wait()
-        self._host.events.normal(
-            self._context.pod,
-            "Killing",
-            f"Container {self._name} failed its probe, will be restarted",
-        )
-        self._set(urgent=True, ready=False)
-        if self._container is not None:
-            self._container.signal(signal.SIGTERM)
-            await self._host.clock.sleep(grace_of(self._context.pod))
-            self._container.signal(signal.SIGKILL)
+        await self._ended(container, ended)
 
     async def _before_stop(self, grace: float) -> None:
         hook = part(part(self._spec, "lifecycle"), "preStop")
         if not hook or self._target is None or grace <= 0:
             return
-        answer = await self._hook(hook, grace)
+        answer = await run_hook(hook, self._target, clock=self._host.clock, limit=grace)
         if not answer.success:
             self._host.events.warning(
                 self._context.pod, "FailedPreStopHook", f"PreStopHook failed: {answer.message}"
