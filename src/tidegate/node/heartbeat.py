@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
-from pathlib import Path
 
 from tidegate.kube.client import Client
 from tidegate.kube.clock import Clock, rfc3339, rfc3339_micro
 from tidegate.kube.errors import AlreadyExists, ApiError, NotFound
 from tidegate.kube.objects import Object, conditions_of, uid_of, with_condition
 from tidegate.kube.resources import LEASES, NODES
+from tidegate.node.capacity import machine_cpus, machine_memory
 from tidegate.node.gpus import GPU_RESOURCE
 
 logger = logging.getLogger(__name__)
@@ -90,8 +89,8 @@ class Heartbeat:
 
     def _status(self, node: Object, now: str) -> Object:
         capacity = {
-            "cpu": str(os.cpu_count() or 1),
-            "memory": f"{_memory_kib()}Ki",
+            "cpu": str(machine_cpus()),
+            "memory": f"{machine_memory() >> 10}Ki",
             "pods": str(self._max_pods),
         }
         if self._gpus:
@@ -162,13 +161,3 @@ def _conditions(node: Object, now: str) -> list[Object]:
 def _architecture() -> str:
     machine = platform.machine()
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-
-
-def _memory_kib() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemTotal:"):
-                return int(line.split()[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    return 0

@@ -6,6 +6,7 @@ platform may be running; readers see the old file or the new one, never half of 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -88,11 +89,9 @@ def _names(directory: Path, aliases: Sequence[str]) -> tuple[str, Sequence[str]]
 def list_images(data_dir: Path, search: Sequence[Path]) -> list[Source]:
     """All usable images; those added by hand come first and win over the search directories."""
     found: dict[Path, Source] = {}
-    for directory, aliases in reversed(_read_index(data_dir).items()):
-        _collect(found, directory, aliases)
-    for directory in _search(search):
-        if directory not in found:
-            _collect(found, directory, [])
+    for directory, aliases in _candidates(data_dir, search):
+        with contextlib.suppress(ImageError):
+            found[directory] = _source(directory, aliases)
     return list(found.values())
 
 
@@ -160,13 +159,6 @@ def _search(search: Sequence[Path]) -> Iterator[Path]:
                     yield directory.resolve()
 
 
-def _collect(found: dict[Path, Source], directory: Path, aliases: Sequence[str]) -> None:
-    try:
-        found[directory] = _source(directory, aliases)
-    except ImageError:
-        return
-
-
 def _source(directory: Path, aliases: Sequence[str]) -> Source:
     loaded = manifest.load(directory)
     return Source(directory, loaded, (loaded.name, *loaded.aliases, *aliases))
@@ -189,7 +181,7 @@ def _read_index(data_dir: Path) -> dict[Path, list[str]]:
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenImageError(
             f"{path} is damaged ({error}); delete it and add the images again"
-        ) from (error)
+        ) from error
 
 
 def _write_index(data_dir: Path, images: dict[Path, list[str]]) -> None:

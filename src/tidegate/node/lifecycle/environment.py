@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tidegate.kube.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from tidegate.kube.quantities import parse_quantity
+from tidegate.node.capacity import machine_cpus, machine_memory
 from tidegate.node.fields import part
 from tidegate.node.images.manifest import ImagePort
 from tidegate.node.images.store import Image
@@ -44,7 +45,7 @@ def command_line(container: Object, image: Image, values: Mapping[str, str]) -> 
     if not command:
         command = image.manifest.command
         args = args or image.manifest.args
-    line = tuple(expand(part, values) for part in (*command, *args))
+    line = tuple(expand(word, values) for word in (*command, *args))
     if not line:
         raise ConfigError(
             f"container {container['name']}: neither the pod nor the image {image.name} names a"
@@ -241,12 +242,7 @@ def resource_value(container: Object, reference: Object) -> str:
 
 def _capacity(name: str) -> str:
     if name == "cpu":
-        return str(os.cpu_count() or 1)
+        return str(machine_cpus())
     if name == "memory":
         return str(machine_memory())
     return "0"
-
-
-def machine_memory() -> int:
-    """Bytes of memory that the machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.kube.objects import Object, namespace_of
+from tidegate.node.capacity import machine_memory
 from tidegate.node.fields import parts
 from tidegate.node.images.store import Image
 from tidegate.node.lifecycle import environment, mounting
@@ -45,7 +46,7 @@ class Launcher:
         """One start. Raises ConfigError for what is missing, and ApiError."""
         context, spec, host = self.context, self.spec, self.context.host
         identity = identity_of(context.pod, spec, own_user=os.geteuid())
-        limits = limits_of(context.pod, spec, machine_memory=environment.machine_memory())
+        limits = limits_of(context.pod, spec, machine_memory=machine_memory())
         await context.volumes.make(context.pod)
         await context.ensure_ports(spec, image.manifest.ports)
         ports = environment.port_variables(spec, image.manifest.ports, context.placement.ports)

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tidegate.kube.objects import Object, name_of
-from tidegate.node.fields import part, parts
+from tidegate.node.fields import parts
 from tidegate.node.lifecycle.directory import PodDirectory
 from tidegate.node.lifecycle.environment import expand
+from tidegate.node.lifecycle.security import users_of
 from tidegate.node.lifecycle.sources import ConfigError
 from tidegate.node.lifecycle.status import POD_IP
 from tidegate.node.runtime.isolation import Mount
@@ -136,7 +137,4 @@ def _hosts(pod: Object) -> str:
 
 def pod_users_differ(pod: Object, own_user: int) -> bool:
     """Whether a container runs as another user than the platform."""
-    of_pod = part(pod["spec"], "securityContext").get("runAsUser")
-    containers = (*parts(pod["spec"], "initContainers"), *parts(pod["spec"], "containers"))
-    users = {part(item, "securityContext").get("runAsUser", of_pod) for item in containers}
-    return bool(users - {None, own_user})
+    return bool(users_of(pod) - {None, own_user})

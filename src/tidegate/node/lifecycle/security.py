@@ -63,6 +63,13 @@ def identity_of(pod: Object, container: Object, *, own_user: int) -> Identity:
     )
 
 
+def users_of(pod: Object) -> set[int | None]:
+    """The users that the containers ask to run as; None for the platform's own."""
+    of_pod = _pod_context(pod).get("runAsUser")
+    containers = (*parts(pod["spec"], "initContainers"), *parts(pod["spec"], "containers"))
+    return {part(item, "securityContext").get("runAsUser", of_pod) for item in containers}
+
+
 def unenforced(pod: Object, container: Object) -> list[str]:
     """The fields that are accepted and that no process runtime can keep to."""
     found = [

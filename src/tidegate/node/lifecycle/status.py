@@ -76,7 +76,7 @@ def qos_class(pod: Object) -> str:
     requests = [part(need, "requests") for need in needs]
     limits = [part(need, "limits") for need in needs]
     names = ("cpu", "memory")
-    if not any(name in part for part in (*requests, *limits) for name in names):
+    if not any(name in amounts for amounts in (*requests, *limits) for name in names):
         return "BestEffort"
     guaranteed = all(
         name in limit and request.get(name, limit[name]) == limit[name]

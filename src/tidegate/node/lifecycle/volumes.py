@@ -18,6 +18,7 @@ from tidegate.node.lifecycle.directory import PodDirectory
 from tidegate.node.lifecycle.environment import field_value, resource_value
 from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.payload import File, give, write_payload
+from tidegate.node.lifecycle.security import users_of
 from tidegate.node.lifecycle.sources import ConfigError, Sources
 
 TOKEN_SECONDS = 3600
@@ -84,30 +85,30 @@ class Volumes:
         self, pod: Object, source: Object, sources: Sources, mode: int
     ) -> Mapping[str, File]:
         if "configMap" in source:
-            part = source["configMap"]
-            contents = await self._config_map(part, sources)
-            return _items(part, contents, mode)
+            wanted = source["configMap"]
+            contents = await self._config_map(wanted, sources)
+            return _items(wanted, contents, mode)
         if "secret" in source:
-            part = source["secret"]
-            name = part.get("secretName") or part["name"]
-            optional = bool(part.get("optional"))
-            return _items(part, await sources.secret(name, optional=optional), mode)
+            wanted = source["secret"]
+            name = wanted.get("secretName") or wanted["name"]
+            optional = bool(wanted.get("optional"))
+            return _items(wanted, await sources.secret(name, optional=optional), mode)
         if "downwardAPI" in source:
             return {
                 _safe(item["path"]): File(self._downward(pod, item), _mode(item, mode, "mode"))
                 for item in source["downwardAPI"].get("items") or ()
             }
         if "serviceAccountToken" in source:
-            part = source["serviceAccountToken"]
-            seconds = int(part.get("expirationSeconds") or TOKEN_SECONDS)
-            token = await self._token_file(pod, seconds, str(part.get("audience") or ""), mode)
-            return {_safe(part["path"]): token}
+            wanted = source["serviceAccountToken"]
+            seconds = int(wanted.get("expirationSeconds") or TOKEN_SECONDS)
+            token = await self._token_file(pod, seconds, str(wanted.get("audience") or ""), mode)
+            return {_safe(wanted["path"]): token}
         raise ConfigError(f"projected volume: {', '.join(source)} is not supported on this node")
 
-    async def _config_map(self, part: Object, sources: Sources) -> Mapping[str, bytes]:
-        name = str(part["name"])
+    async def _config_map(self, wanted: Object, sources: Sources) -> Mapping[str, bytes]:
+        name = str(wanted["name"])
         if name != ROOT_CA_CONFIG_MAP:
-            return await sources.config_map(name, optional=bool(part.get("optional")))
+            return await sources.config_map(name, optional=bool(wanted.get("optional")))
         # In a namespace that has just been made it may be on its way; the node knows what is in it.
         contents = await sources.config_map(name, optional=True)
         return contents or {"ca.crt": await self._authority()}
@@ -171,14 +172,12 @@ def fs_group(pod: Object) -> int | None:
 
 def common_user(pod: Object) -> int | None:
     """The user that all containers run as, if the pod names one and the same for all."""
-    of_pod = part(pod["spec"], "securityContext").get("runAsUser")
-    containers = (*parts(pod["spec"], "initContainers"), *parts(pod["spec"], "containers"))
-    users = {part(item, "securityContext").get("runAsUser", of_pod) for item in containers}
+    users = users_of(pod)
     return users.pop() if len(users) == 1 else None
 
 
-def _items(part: Object, contents: Mapping[str, bytes], mode: int) -> Mapping[str, File]:
-    items = part.get("items")
+def _items(wanted: Object, contents: Mapping[str, bytes], mode: int) -> Mapping[str, File]:
+    items = wanted.get("items")
     if not items:
         return {key: File(content, mode) for key, content in contents.items()}
     chosen: dict[str, File] = {}
@@ -186,7 +185,7 @@ def _items(part: Object, contents: Mapping[str, bytes], mode: int) -> Mapping[st
         if item["key"] in contents:
             own_mode = _mode(item, mode, "mode")
             chosen[_safe(item["path"])] = File(contents[item["key"]], own_mode)
-        elif not part.get("optional"):
+        elif not wanted.get("optional"):
             raise ConfigError(f"references non-existent key: {item['key']}")
     return chosen
 
