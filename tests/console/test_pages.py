@@ -14,9 +14,7 @@ import yaml
 
 from tests.console.browser import browser, first, listening
 from tests.console.world import (
-    Answer,
     Used,
-    Waiting,
     World,
     add,
     add_demo,
@@ -26,6 +24,7 @@ from tests.console.world import (
     service,
 )
 from tests.support.objects import pod_autoscaler
+from tests.support.requests import Answer, Waiting
 from tidegate.apis.autoscaling import POD_AUTOSCALERS
 from tidegate.apis.serving import REVISIONS, SERVICES
 from tidegate.console.words import milliseconds

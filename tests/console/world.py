@@ -10,40 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.api import RunningApi, running_api
+from tests.support.requests import Answer, Waiting
 from tidegate.apis.serving import REVISIONS, SERVICES
 from tidegate.console.assembly import Console, ConsoleSettings, build
 from tidegate.kube.clock import Clock, SystemClock, rfc3339
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import NotFound
 from tidegate.kube.informer import Informers
-from tidegate.kube.objects import Key, Object
+from tidegate.kube.objects import Object
 from tidegate.kube.resources import DEPLOYMENTS, EVENTS, PODS
 from tidegate.observability.assembly import Observability
 from tidegate.observability.assembly import build as build_observability
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answered request, as a gateway tells of it."""
-
-    revision: Key | None
-    status: int = 200
-    total_ms: int = 100
-    queued_ms: int = 0
-    pod: str = "pod"
-    termination: str = "--"
-    cold_start: float = 0.0
-    held_since: float = 0.0
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """One load, as a gateway tells of it."""
-
-    revision: Key
-    in_flight: int = 0
-    queued: int = 0
-    held: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 
 from tests.gateway.clients import fetch
+from tests.gateway.pods import CountingPod
 from tests.gateway.test_rotation import annotate, is_drained
 from tests.gateway.world import NAMESPACE, World
 from tidegate.gateway.haproxy.config import Config
@@ -28,6 +29,24 @@ async def _upgrade(world: World) -> int:
     await world.start()
     assert world.gateway._plane.process.pid not in (0, old)
     return old
+
+
+async def _pod_at_work(world: World) -> CountingPod:
+    """The pod of a service, which takes one request at once and has one."""
+    (pod,) = await world.service("sd", limit=1)
+    await world.send("sd", "/hold")
+    await world.working(pod)
+    return pod
+
+
+async def _nothing_comes_to(pod: CountingPod, world: World) -> None:
+    """A further request waits until the pod has done with what it has."""
+    waiting = await world.send("sd", "/waiting")
+    await world.demand("sd-00001", total=1)
+    assert pod.seen == ["/hold"]
+    pod.released.set()
+    assert (await waiting.answer()).status == 200
+    assert pod.most == 1
 
 
 @contextlib.asynccontextmanager
@@ -163,9 +182,7 @@ async def test_a_control_plane_that_dies_in_between_knows_both(world: World) -> 
 async def test_a_pod_that_works_for_one_killed_after_it_handed_over_is_left_alone(
     world: World, agent_is_there: bool
 ) -> None:
-    (pod,) = await world.service("sd", limit=1)
-    await world.send("sd", "/hold")
-    await world.working(pod)
+    pod = await _pod_at_work(world)
     old = await _upgrade(world)
 
     if not agent_is_there:
@@ -174,33 +191,19 @@ async def test_a_pod_that_works_for_one_killed_after_it_handed_over_is_left_alon
     if not agent_is_there:
         await world.start()
     await world.api.eventually(lambda: world.gateway._plane.before is None)
-    waiting = await world.send("sd", "/waiting")
-    await world.demand("sd-00001", total=1)
-
-    assert pod.seen == ["/hold"]
-    pod.released.set()
-    assert (await waiting.answer()).status == 200
-    assert pod.most == 1
+    await _nothing_comes_to(pod, world)
 
 
 async def test_a_pod_that_works_for_one_killed_before_the_handover_is_left_alone(
     world: World,
 ) -> None:
-    (pod,) = await world.service("sd", limit=1)
-    await world.send("sd", "/hold")
-    await world.working(pod)
+    pod = await _pod_at_work(world)
     killed = world.gateway._plane.process.pid
     os.kill(killed, signal.SIGKILL)
     await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
 
     await _upgrade(world)
-    waiting = await world.send("sd", "/waiting")
-    await world.demand("sd-00001", total=1)
-
-    assert pod.seen == ["/hold"]
-    pod.released.set()
-    assert (await waiting.answer()).status == 200
-    assert pod.most == 1
+    await _nothing_comes_to(pod, world)
 
 
 async def test_a_pod_at_work_for_the_one_before_is_not_drained(world: World) -> None:

@@ -7,12 +7,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.node.images import make_image
 from tests.node.running import (
     READINESS,
     Stage,
@@ -20,7 +18,6 @@ from tests.node.running import (
     main_of,
     pid_of,
     port_of,
-    stage,
 )
 from tidegate.kube.clock import parse_rfc3339
 from tidegate.kube.errors import InternalFault
@@ -28,13 +25,6 @@ from tidegate.kube.objects import annotations_of, is_condition_true
 from tidegate.kube.resources import PODS
 from tidegate.node.runtime.contract import Launch
 from tidegate.node.runtime.process.runtime import ProcessContainer, ProcessRuntime
-
-
-@pytest.fixture
-async def theatre(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(tmp_path) as theatre:
-        make_image(theatre.images)
-        yield theatre
 
 
 async def test_pods_outlive_the_control_plane_and_are_adopted(theatre: Stage) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.node.images import SHELL, make_image
-from tests.node.running import READINESS, Stage, inside, main_of, stage, waiting_of
+from tests.node.images import make_image
+from tests.node.running import READINESS, Stage, inside, main_of, waiting_of
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import CONFIG_MAPS
 from tidegate.node.runtime.process import sandbox
@@ -23,11 +22,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="who may become whom i
 
 
 @pytest.fixture
-async def theatre(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(tmp_path) as theatre:
-        make_image(theatre.images, "web", program=SHELL)
-        theatre.start()
-        yield theatre
+def theatre(shell: Stage) -> Stage:
+    return shell
 
 
 async def config(theatre: Stage, **data: str) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.node.images import SHELL, make_image
-from tests.node.running import READINESS, Stage, inside, main_of, stage, waiting_of
+from tests.node.running import READINESS, Stage, inside, main_of, waiting_of
 from tidegate.kube.objects import Object, is_condition_true
 
 
 @pytest.fixture
-async def theatre(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(tmp_path) as theatre:
-        make_image(theatre.images, "web", program=SHELL)
-        theatre.start()
-        yield theatre
+def theatre(shell: Stage) -> Stage:
+    return shell
 
 
 def sh(script: str, **more: Any) -> Object:

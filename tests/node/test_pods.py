@@ -6,7 +6,7 @@ import asyncio
 import base64
 import contextlib
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,12 @@ from tests.node.running import (
     pid_of,
     port_of,
     seen_by,
-    stage,
     waiting_of,
 )
 from tidegate.kube.errors import BadRequest, NotFound
 from tidegate.kube.objects import Object, is_condition_true
 from tidegate.kube.resources import CONFIG_MAPS, SECRETS
 from tidegate.node.images import registry
-
-
-@pytest.fixture
-async def theatre(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(tmp_path) as theatre:
-        make_image(theatre.images)
-        yield theatre
 
 
 async def test_a_pod_runs_gets_ready_and_is_deleted(theatre: Stage) -> None:

@@ -24,6 +24,7 @@ from tidegate.node.runtime.contract import Launch, StartError
 from tidegate.node.runtime.isolation import Identity, Isolation, Limits, Mount
 from tidegate.node.runtime.process.processes import ProcessName
 from tidegate.node.runtime.process.runtime import ProcessContainer, ProcessRuntime
+from tidegate.node.runtime.process.warm import WarmTemplate
 
 
 @pytest.fixture
@@ -52,6 +53,21 @@ def launch(tmp_path: Path, image: Image, *argv: str, name: str = "one", **env: s
     environment = {"PATH": "/usr/bin:/bin", **env}
     directory = tmp_path / "pods" / name
     return Launch(directory, image, argv, environment, image.rootfs, "test")
+
+
+async def kill_template(runtime: ProcessRuntime) -> WarmTemplate:
+    """Kill the only template, as it is known to be dead."""
+    [warm] = runtime._warm.values()
+    os.kill(warm.pid, signal.SIGKILL)
+    await warm.wait_lost()
+    return warm
+
+
+async def another_template(runtime: ProcessRuntime, lost: WarmTemplate) -> None:
+    """Wait until there is one in its stead."""
+    async with asyncio.timeout(10):
+        while not runtime._warm or lost in runtime._warm.values():
+            await asyncio.sleep(0.01)
 
 
 def log_of(container: ProcessContainer) -> list[str]:
@@ -196,12 +212,7 @@ async def test_a_daemon_of_a_container_whose_template_died_ends_with_it(
     wanted = dataclasses.replace(launch(tmp_path, image, "sh", "-c", script), isolation=asked)
     container = await runtime.start(wanted)
     pid = await daemon_of(tmp_path / "pid")
-    [warm] = runtime._warm.values()
-    os.kill(warm.pid, signal.SIGKILL)
-    await warm.wait_lost()
-    async with asyncio.timeout(10):
-        while not runtime._warm or next(iter(runtime._warm.values())) is warm:
-            await asyncio.sleep(0.01)
+    await another_template(runtime, await kill_template(runtime))
     container.signal(signal.SIGKILL)
     await container.wait()
     await gone(pid)
@@ -239,9 +250,7 @@ async def test_containers_survive_the_death_of_their_template_and_go_on_logging(
     )
     container = await runtime.start(launch(tmp_path, image, "python3", "main.py"))
     await log_line(container, "up")
-    [warm] = runtime._warm.values()
-    os.kill(warm.pid, signal.SIGKILL)
-    await warm.wait_lost()
+    warm = await kill_template(runtime)
     os.kill(container.process.pid, signal.SIGUSR1)
     await log_line(container, "still")
     assert [w.pid for w in runtime._warm.values()] != [warm.pid]
@@ -384,12 +393,7 @@ async def test_a_template_that_dies_takes_no_limit_with_it(
     limited = launch(tmp_path, image, "python3", "main.py")
     container = await runtime.start(dataclasses.replace(limited, limits=Limits(memory=64 << 20)))
     await log_line(container, "up")
-    [warm] = runtime._warm.values()
-    os.kill(warm.pid, signal.SIGKILL)
-    await warm.wait_lost()
-    async with asyncio.timeout(10):
-        while not runtime._warm or next(iter(runtime._warm.values())) is warm:
-            await asyncio.sleep(0.01)
+    await another_template(runtime, await kill_template(runtime))
     os.kill(container.process.pid, signal.SIGUSR1)
     ended = await container.wait()
     assert (ended.code, ended.out_of_memory) == (137, True)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.observability.requests import DEMO, Answer
 from tests.observability.test_metrics import LABELS, observed, samples
 from tests.support.objects import pod_autoscaler
+from tests.support.requests import DEMO, Answer
 from tidegate.apis.autoscaling import POD_AUTOSCALERS
 from tidegate.kube.clock import rfc3339_micro
 from tidegate.kube.objects import Object

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.console.world import Gateway, Requests, add, deployment
-from tests.observability.requests import DEMO, Answer, Waiting
 from tests.support.api import RunningApi, running_api
+from tests.support.requests import DEMO, Answer, Waiting
 from tidegate.kube.clock import SystemClock
 from tidegate.kube.controller import Context
 from tidegate.kube.informer import Informers

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.observability.requests import DEMO, OTHER, Answer, Waiting
+from tests.support.requests import DEMO, OTHER, Answer, Waiting
 from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.objects import Key
 from tidegate.observability.slots import Gauges
