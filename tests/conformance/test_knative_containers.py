@@ -64,6 +64,14 @@ def test_a_neighbour_listens_where_it_is_told_and_is_reached(api: Api) -> None:
     assert [c["ready"] for c in pod["status"]["containerStatuses"]] == [True, True]
 
 
+def test_two_containers_may_have_the_same_image(api: Api) -> None:
+    obj = service("twins", ports=[PORT])
+    pod_spec(obj)["containers"].append({"name": "side", "image": "counter"})
+    api.apply_ready(obj)
+    (pod,) = pods(api, "twins")
+    assert [c["restartCount"] for c in pod["status"]["containerStatuses"]] == [0, 0]
+
+
 def test_pods_of_one_revision_have_neighbours_of_their_own(api: Api) -> None:
     obj = with_neighbour("many", {})
     annotations = obj["spec"]["template"]["metadata"]["annotations"]

@@ -13,10 +13,15 @@ from tests.support.virtual_clock import VirtualClock
 from tidegate.kube.objects import Object, condition_of
 from tidegate.kube.waiting import within
 from tidegate.node.images.manifest import ImagePort
-from tidegate.node.lifecycle.asked_ports import neighbour_ports
+from tidegate.node.lifecycle.asked_ports import neighbour_ports, ports_beside
 from tidegate.node.lifecycle.backoff import BackOff
 from tidegate.node.lifecycle.directory import PodDirectory, PodRecord
-from tidegate.node.lifecycle.environment import declared_ports, expand, port_variables
+from tidegate.node.lifecycle.environment import (
+    declared_ports,
+    expand,
+    port_variables,
+    wanted_ports,
+)
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
 from tidegate.node.lifecycle.status import pod_status, qos_class, unschedulable_status
 
@@ -104,6 +109,21 @@ def test_neighbours_are_called_by_their_number() -> None:
     assert neighbour_ports(both, side, [8080, 8882]) == {8882}
     assert neighbour_ports(both, main, [8080]) == set()
     assert neighbour_ports(pod(containers=[side]), side, [8882]) == set()
+
+
+def test_containers_of_one_image_listen_apart() -> None:
+    main = {"name": "main", "ports": [{"containerPort": 7860}]}
+    sides = [
+        {"name": "one"},
+        {"name": "two"},
+        {"name": "three", "ports": [{"containerPort": 7861}]},
+    ]
+    both = pod(containers=[main, *sides])
+    found = [[port.container for port in ports_beside(both, c, SD)] for c in (main, *sides)]
+    assert found[0] == found[3] == [7860]
+    assert len({7860, 7861, *found[1], *found[2]}) == 4
+    wanted, itself = wanted_ports(both, sides[0], SD)
+    assert (wanted, itself) == (found[1], set()), "nobody knows this number"
 
 
 @pytest.mark.parametrize(("policy", "expected"), [("Always", {8882}), (None, set())])

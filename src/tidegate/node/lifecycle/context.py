@@ -9,9 +9,8 @@ from tidegate.kube.objects import Object, name_of, namespace_of, resource_versio
 from tidegate.kube.real_ports import PORTS_ANNOTATION, ports_annotation, real_ports_of
 from tidegate.kube.resources import PODS
 from tidegate.node.images.manifest import ImagePort
-from tidegate.node.lifecycle.asked_ports import neighbour_ports
 from tidegate.node.lifecycle.directory import PodDirectory
-from tidegate.node.lifecycle.environment import declared_ports
+from tidegate.node.lifecycle.environment import wanted_ports
 from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.placement import Placement
 from tidegate.node.lifecycle.volumes import Volumes
@@ -45,8 +44,7 @@ class PodContext:
 
     async def ensure_ports(self, container: Object, image_ports: Sequence[ImagePort]) -> None:
         """Give the container's ports real ones, and say so on the pod before it starts."""
-        wanted = declared_ports(container, image_ports)
-        itself = neighbour_ports(self.pod, container, wanted)
+        wanted, itself = wanted_ports(self.pod, container, image_ports)
         self.placement = self.host.placer.add_ports(self.placement, wanted, itself)
         # What counts is what stands on the pod: an earlier write of them may have failed.
         if self.placement.ports.items() <= real_ports_of(self.pod).items():

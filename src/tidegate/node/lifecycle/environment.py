@@ -18,7 +18,7 @@ from tidegate.node.capacity import machine_cpus, machine_memory
 from tidegate.node.fields import part
 from tidegate.node.images.manifest import ImagePort
 from tidegate.node.images.store import Image
-from tidegate.node.lifecycle.asked_ports import asked_port
+from tidegate.node.lifecycle.asked_ports import asked_port, neighbour_ports, ports_beside
 from tidegate.node.lifecycle.sources import ConfigError, Sources
 from tidegate.node.lifecycle.status import POD_IP
 
@@ -62,6 +62,14 @@ def declared_ports(container: Object, image_ports: Sequence[ImagePort]) -> list[
         own = [asked]
         image_ports = [port for port in image_ports if port.env != "PORT"]
     return list(dict.fromkeys([*own, *(port.container for port in image_ports)]))
+
+
+def wanted_ports(
+    pod: Object, container: Object, image_ports: Sequence[ImagePort]
+) -> tuple[list[int], set[int]]:
+    """The container ports that need a real one, and those that are best their own real ports."""
+    wanted = declared_ports(container, ports_beside(pod, container, image_ports))
+    return wanted, neighbour_ports(pod, container, declared_ports(container, image_ports))
 
 
 def port_variables(

@@ -15,6 +15,7 @@ from tidegate.node.capacity import machine_memory
 from tidegate.node.fields import parts
 from tidegate.node.images.store import Image
 from tidegate.node.lifecycle import environment, mounting
+from tidegate.node.lifecycle.asked_ports import ports_beside
 from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.directory import write_private
 from tidegate.node.lifecycle.limits import limits_of
@@ -49,7 +50,8 @@ class Launcher:
         limits = limits_of(context.pod, spec, machine_memory=machine_memory())
         await context.volumes.make(context.pod)
         await context.ensure_ports(spec, image.manifest.ports)
-        ports = environment.port_variables(spec, image.manifest.ports, context.placement.ports)
+        image_ports = ports_beside(context.pod, spec, image.manifest.ports)
+        ports = environment.port_variables(spec, image_ports, context.placement.ports)
         values = await environment.variables(
             context.pod,
             spec,

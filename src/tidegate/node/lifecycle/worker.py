@@ -14,11 +14,10 @@ from tidegate.kube.resources import PODS
 from tidegate.kube.waiting import first_of
 from tidegate.node.fields import grace_of, is_over
 from tidegate.node.images.errors import ImageError
-from tidegate.node.lifecycle.asked_ports import neighbour_ports
 from tidegate.node.lifecycle.container import ContainerRunner
 from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.directory import PodDirectory, PodRecord
-from tidegate.node.lifecycle.environment import declared_ports
+from tidegate.node.lifecycle.environment import wanted_ports
 from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.placement import Placement
 from tidegate.node.lifecycle.reporter import StatusReporter
@@ -124,9 +123,9 @@ class PodWorker:
         wanted: list[int] = []
         itself: set[int] = set()
         for spec in _all_containers(self._pod):
-            ports = await self._ports(spec)
+            ports, own = await self._ports(spec)
             wanted += ports
-            itself |= neighbour_ports(self._pod, spec, ports)
+            itself |= own
         placement = await self._host.placer.place(self._pod, wanted, self._refused, itself=itself)
         try:
             bound = await self._host.client.patch(
@@ -157,13 +156,13 @@ class PodWorker:
             f" {self._host.node_name} ({placement.spec})",
         )
 
-    async def _ports(self, container: Object) -> list[int]:
+    async def _ports(self, container: Object) -> tuple[list[int], set[int]]:
         try:
             source = await self._host.images.find(str(container.get("image") or ""))
         except ImageError:
             # The rest of the ports follows when the image is known.
-            return declared_ports(container, ())
-        return declared_ports(container, source.manifest.ports)
+            return wanted_ports(self._pod, container, ())
+        return wanted_ports(self._pod, container, source.manifest.ports)
 
     async def _refused(self, message: str) -> None:
         self._host.events.warning(self._pod, "FailedScheduling", message)
