@@ -139,6 +139,25 @@ def test_the_logs_of_a_platform_that_wrote_none(tmp_path: Path) -> None:
     assert _run("down", directory=tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("record", ["{", "{}", "[]", '{"bind": 1}'])
+def test_a_damaged_record_is_named_with_what_mends_it(tmp_path: Path, record: str) -> None:
+    (tmp_path / "platform.json").write_text(record)
+    shown = CliRunner().invoke(app, ["status", f"--data-dir={tmp_path}"])
+    assert shown.exit_code == 1
+    assert f"{tmp_path / 'platform.json'} is damaged" in shown.stderr
+    assert "tidegate up" in shown.stderr
+
+
+@pytest.mark.parametrize("service", ["a/b/c", "a/"])
+def test_what_names_no_service_is_refused(tmp_path: Path, service: str) -> None:
+    (tmp_path / "platform.json").write_text(
+        '{"bind":"127.0.0.1","api_port":1,"gateway_port":2,"console_port":3,"image_dirs":[]}'
+    )
+    shown = CliRunner().invoke(app, ["logs", service, f"--data-dir={tmp_path}"])
+    assert shown.exit_code == 1
+    assert "NAMESPACE/NAME" in shown.stderr
+
+
 def test_the_program_begins_here(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

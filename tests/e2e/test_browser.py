@@ -415,3 +415,18 @@ def test_a_phone_needs_no_scrolling_sideways(site: Site, browser: Browser, addre
         page.goto(address.format(site))
         expect(page.get_by_role("heading").first).to_be_visible()
         assert sideways(page) == 0
+        wide = (
+            "elements => elements.filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)"
+        )
+        assert page.locator(".figure").evaluate_all(wide) == []
+
+
+def test_what_has_no_route_is_not_said_to_sleep(site: Site, page: Page) -> None:
+    address = f"{site.portal}/pressure-test"
+    page.goto(address)
+    expect(page.locator("#pods-none")).to_contain_text("wakes it")
+    missing = {"found": False, "reason": "The service has no route yet."}
+    page.route("**/api/gateway", lambda route: route.fulfill(json=missing))
+    page.goto(address)
+    expect(page.locator("#gateway-notice")).to_have_text(missing["reason"])
+    expect(page.locator("#pods-none")).to_have_text("No pods")

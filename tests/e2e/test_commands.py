@@ -154,6 +154,12 @@ def test_status_shows_pods_their_spec_seconds_and_cost(platform: Platform) -> No
     platform.kubectl("delete", "ksvc/priced")
 
 
+def test_why_there_is_no_log_is_said(platform: Platform) -> None:
+    done = platform.tidegate("logs", "nobody")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no service default/nobody" in done.stderr
+
+
 def test_the_idle_control_plane_is_small(platform: Platform) -> None:
     status = Path(f"/proc/{platform.pid}/status").read_text()
     resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import running_browser, screenshot, sideways
+from tests.e2e.browser import PHONE, WIDE, running_browser, screenshot, sideways
 from tests.e2e.platform import Platform, knative_service, running_platform
 
-PHONE, WIDE = 360, 1280
 SERVICES = 50
 LONG = f"{'a' * 20}-very-long-name-of-a-service-{'b' * 14}"
 LOST = "registry.example.com/a/path/to/an/image/that/is/nowhere@sha256:" + "0" * 64

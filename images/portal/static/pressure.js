@@ -67,6 +67,9 @@ askForGateway((gateway) => {
   const element = document.getElementById("gateway-notice");
   element.hidden = gateway.found;
   element.textContent = gateway.reason ?? "";
+  // What has no route yet does not sleep: no request would wake it.
+  const none = document.getElementById("pods-none");
+  none.textContent = gateway.found ? none.dataset.asleep : "No pods";
 });
 
 setInterval(() => {

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
+from tidegate.apis.serving import SERVICES as KNATIVE_SERVICES
 from tidegate.cli.settings import Settings, load
-from tidegate.kube.errors import UserError
+from tidegate.kube.errors import NotFound, UserError
 from tidegate.kube.objects import Object, name_of
 from tidegate.kube.remote import RemoteClient, connect
 from tidegate.kube.resources import PODS
@@ -20,6 +22,8 @@ def show(data_dir: Path, service: str, *, follow: bool, tail: int) -> None:
     settings = load(data_dir)
     if service:
         namespace, _, name = service.rpartition("/")
+        if "/" in namespace or not name:
+            raise UserError(f"{service!r} is no service: give NAME, or NAMESPACE/NAME")
         asyncio.run(_service_logs(settings, namespace or "default", name, follow, tail))
         return
     if not settings.log_file.is_file():
@@ -41,13 +45,24 @@ async def _service_logs(
         selector = f"serving.knative.dev/service={name}"
         pods = await client.list(PODS, namespace=namespace, label_selector=selector)
         if not pods.items:
-            raise UserError(
-                f"the service {namespace}/{name} has no pods now: see `tidegate status`"
-            )
+            await _explain(client, namespace, name)
         async with asyncio.TaskGroup() as group:
             for pod in pods.items:
                 for container in pod["spec"]["containers"]:
                     group.create_task(_container_log(client, pod, container["name"], follow, tail))
+
+
+async def _explain(client: RemoteClient, namespace: str, name: str) -> NoReturn:
+    """Say why there are no pods.
+
+    Raises:
+        UserError: always.
+    """
+    try:
+        await client.get(KNATIVE_SERVICES, name, namespace=namespace)
+    except NotFound as error:
+        raise UserError(f"there is no service {namespace}/{name}: see `tidegate status`") from error
+    raise UserError(f"the service {namespace}/{name} has no pods now: a request would start one")
 
 
 async def _container_log(

@@ -151,18 +151,26 @@ def load(data_dir: Path) -> Settings:
     """The settings the platform on `data_dir` was started with.
 
     Raises:
-        UserError: no platform was ever started there.
+        UserError: no platform was ever started there, or its record is damaged.
     """
     settings = Settings(data_dir)
     try:
-        record = orjson.loads(settings.record_file.read_bytes())
+        return _with_record(settings, orjson.loads(settings.record_file.read_bytes()))
     except FileNotFoundError as error:
         raise UserError(
             f"there is no platform in {data_dir}: start one with `tidegate up`,"
             " or name its directory with --data-dir"
         ) from error
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise UserError(f"cannot read {settings.record_file}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {settings.record_file}: {error.strerror}") from error
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{settings.record_file} is damaged ({error}): `tidegate up` with the options of the"
+            " platform writes it anew"
+        ) from error
+
+
+def _with_record(settings: Settings, record: dict[str, Any]) -> Settings:
     return replace(
         settings,
         bind=record["bind"],
