@@ -221,3 +221,18 @@ async def test_few_large_objects_are_kept_parsed(tmp_path):
         finally:
             tracemalloc.stop()
         assert parsed_anew > big
+
+
+def test_the_lines_of_a_watch_are_kept_for_a_while():
+    raw = b'"%s"' % (b"x" * 1024 * 1024)
+    events = [
+        Event(EventType.ADDED, Stored(thing("x", version), raw, version), None)
+        for version in range(1, 4)
+    ]
+    first = events[0].line()
+    assert events[0].line() is first
+    for event in events[1:]:
+        event.line()
+    assert events[2].line() is events[2].line()
+    assert events[0].line() == first
+    assert events[0].line() is not first

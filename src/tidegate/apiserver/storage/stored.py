@@ -11,15 +11,19 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 import orjson
 
 from tidegate.kube.client import EventType
 from tidegate.kube.objects import Object
 
+Item = TypeVar("Item")
+
 _RECENT = 512
 # Of JSON; parsed, it takes about four times that.
 _RECENT_BYTES = 1024 * 1024
+_LINES_BYTES = 2 * 1024 * 1024
 _LABEL_SETS = 1024
 
 
@@ -29,22 +33,34 @@ class _Shared(dict):  # pyright: ignore[reportMissingTypeArgument]
     __slots__ = ("__weakref__",)
 
 
-class _Recent:
-    """Keeps what was written or read last from being parsed again and again."""
+class _Recent(Generic[Item]):
+    """Keeps what was used last.
 
-    def __init__(self) -> None:
-        self._kept: deque[tuple[_Shared, int]] = deque()
+    Args:
+        bytes_: how much may be kept in all, as JSON; one item always is.
+        dropped: told of what is kept no longer.
+    """
+
+    def __init__(self, bytes_: int, dropped: Callable[[Item], None] | None = None) -> None:
+        self._limit = bytes_
+        self._dropped = dropped
+        self._kept: deque[tuple[Item, int]] = deque()
         self._bytes = 0
 
-    def keep(self, parsed: _Shared, size: int) -> None:
+    def keep(self, item: Item, size: int) -> None:
         """Keep one that is `size` bytes of JSON; the oldest go when a bound is reached."""
-        self._kept.append((parsed, size))
+        kept = self._kept
+        kept.append((item, size))
         self._bytes += size
-        while len(self._kept) > _RECENT or (self._bytes > _RECENT_BYTES and len(self._kept) > 1):
-            self._bytes -= self._kept.popleft()[1]
+        while len(kept) > _RECENT or (self._bytes > self._limit and len(kept) > 1):
+            old, freed = kept.popleft()
+            self._bytes -= freed
+            if self._dropped:
+                self._dropped(old)
 
 
-_recent = _Recent()
+# Saves what was written or read last from being parsed again and again.
+_recent = _Recent[_Shared](_RECENT_BYTES)
 
 
 class Stored:
@@ -113,10 +129,22 @@ class Event:
         return self.stored.version
 
     def line(self) -> bytes:
-        """The event as one line of a watch response, made once for all watchers."""
-        if self._line is None:
-            self._line = b'{"type":"%s","object":%s}\n' % (self.type.encode(), self.stored.raw)
-        return self._line
+        """The event as one line of a watch response, made once for all watchers that keep up."""
+        line = self._line
+        if line is None:
+            line = self._line = b'{"type":"%s","object":%s}\n' % (
+                self.type.encode(),
+                self.stored.raw,
+            )
+            _lines.keep(self, len(line))
+        return line
+
+    def forget_line(self) -> None:
+        """Free what `line` has made; the log keeps an event for long after all have seen it."""
+        self._line = None
+
+
+_lines = _Recent[Event](_LINES_BYTES, Event.forget_line)
 
 
 _NO_LABELS: Mapping[str, str] = {}
