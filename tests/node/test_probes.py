@@ -4,11 +4,15 @@ import asyncio
 import contextlib
 import dataclasses
 import socket
+import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.support.virtual_clock import VirtualClock
+from tidegate.kube import certificates
 from tidegate.node.probes.checks import Target, check_of
 from tidegate.node.probes.timing import Answer, Probe, ProbeTiming
 
@@ -185,6 +189,41 @@ async def test_http(answer: bytes, success: bool, message: str) -> None:
         result = await check_of(handler, target(real=port), timeout=5)()
     assert result.success is success
     assert message in result.message
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """The file of a server's certificate and key."""
+    name = x509.Name([])
+    now = datetime.now(UTC)
+    authority = certificates.new_authority(name, now=now, life=timedelta(days=1))
+    issued = certificates.issue_server(authority, name, ["127.0.0.1"], now=now)
+    path = tmp_path / "server.pem"
+    path.write_bytes(issued.certificate_pem + issued.key_pem)
+    return path
+
+
+async def test_an_https_server_need_not_say_goodbye(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await writer.drain()
+        # As one that is busy with somebody else.
+        writer.transport.pause_reading()
+        await over.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        handler = {"httpGet": {"port": 8080, "scheme": "HTTPS"}}
+        answer = await check_of(handler, target(real=port), timeout=5)()
+        over.set()
+    assert answer == Answer(True)
 
 
 async def test_tcp_connects_to_the_real_port() -> None:
