@@ -60,6 +60,25 @@ async def test_pods_outlive_the_control_plane_and_are_adopted(theatre: Stage) ->
     await theatre.gone("a")
 
 
+async def test_a_pod_is_adopted_whatever_its_annotations_say(theatre: Stage) -> None:
+    first = theatre.start()
+    await theatre.create("a", container=READINESS)
+    before = await theatre.ready("a")
+    await first.die()
+    strange = {"tidegate.dev/started-at": "whenever", "tidegate.dev/gpus": "²"}
+    await theatre.client.patch(
+        PODS, "a", {"metadata": {"annotations": strange}}, namespace="default"
+    )
+    second = theatre.start()
+    after = await theatre.until(
+        "a", lambda p: annotations_of(p)["tidegate.dev/started-at"] != "whenever"
+    )
+    assert pid_of(after) == pid_of(before)
+    [usage] = second.node.usage()
+    said = parse_rfc3339(annotations_of(after)["tidegate.dev/started-at"])
+    assert abs(said - usage.started) < 1
+
+
 async def test_adopted_pods_keep_their_ports_and_new_ones_get_others(theatre: Stage) -> None:
     first = theatre.start()
     await theatre.create("a", container=READINESS)

@@ -322,7 +322,9 @@ async def test_a_template_that_dies_before_the_answer_is_replaced(
     [warm] = runtime._warm.values()
     os.kill(warm.pid, signal.SIGSTOP)
     starting = asyncio.create_task(runtime.start(launch(tmp_path, image, "python3", "main.py")))
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(10):
+        while not warm._answers:
+            await asyncio.sleep(0.01)
     os.kill(warm.pid, signal.SIGKILL)
     container = await starting
     assert (await container.wait()).code == 0

@@ -116,7 +116,7 @@ class Placer:
         placement = Placement(
             spec=name,
             price=self._price(name, annotations.get(PRICE_ANNOTATION, "")),
-            gpus=tuple(int(index) for index in indexes if index.isdigit()),
+            gpus=tuple(int(index) for index in indexes if index.isdecimal()),
             ports=real_ports_of(pod),
         )
         self._specs[name] += 1
@@ -199,7 +199,7 @@ def gpus_wanted(pod: Object) -> int:
     for container in parts(pod["spec"], "containers"):
         limits = part(part(container, "resources"), "limits")
         value = str(limits.get(GPU_RESOURCE, 0))
-        if not value.isdigit():
+        if not value.isdecimal():
             raise UserError(f"container {container['name']}: {GPU_RESOURCE}: {value!r} is no count")
         total += int(value)
     return total

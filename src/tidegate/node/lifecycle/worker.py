@@ -199,8 +199,8 @@ class PodWorker:
 
     async def _restate_start(self, context: PodContext) -> None:
         """Say on the pod when its meter began anew, after the whole platform was down."""
-        said = annotations_of(context.pod).get(STARTED_ANNOTATION, "")
-        if said and self._started - parse_rfc3339(said) < _RESTATE_SECONDS:
+        said = _started_at(context.pod)
+        if said is not None and self._started - said < _RESTATE_SECONDS:
             return
         annotations = {STARTED_ANNOTATION: rfc3339(self._started)}
         try:
@@ -369,6 +369,14 @@ def meter_of(record: PodRecord) -> Meter:
         price=record.price,
         started=record.started,
     )
+
+
+def _started_at(pod: Object) -> float | None:
+    """When the pod says that it was started; users may write annotations too."""
+    try:
+        return parse_rfc3339(annotations_of(pod)[STARTED_ANNOTATION])
+    except (KeyError, ValueError):
+        return None
 
 
 def _all_containers(pod: Object) -> list[Object]:
