@@ -157,6 +157,15 @@ async def world_of(directory, clock=None):
 EXACT = {"target_utilization_percentage": "100", "max_scale": "10"}
 
 
+async def _busy(world: World, demand: int) -> list[str]:
+    """The ready pods of a revision with so many requests, one for each."""
+    await world.revision(**EXACT)
+    await world.make_ready()
+    await world.say(demand)
+    await world.make_ready()
+    return sorted(await world.pods())
+
+
 async def test_a_new_revision_proves_itself_and_goes_to_zero_after_window_and_grace(tmp_path):
     async with world_of(tmp_path) as world:
         await world.revision(replicas=0, **EXACT)
@@ -209,11 +218,7 @@ async def test_demand_is_answered_at_once_and_a_fall_after_the_window(tmp_path):
 
 async def test_demand_that_returns_takes_draining_pods_back(tmp_path):
     async with world_of(tmp_path) as world:
-        await world.revision(**EXACT)
-        await world.make_ready()
-        await world.say(4)
-        await world.make_ready()
-        pods = sorted(await world.pods())
+        pods = await _busy(world, 4)
         await world.say(1, pods={pods[0]: 1})
         await world.advance(60)
         assert await world.draining() == set(pods[1:])
@@ -227,11 +232,7 @@ async def test_demand_that_returns_takes_draining_pods_back(tmp_path):
 
 async def test_a_fall_takes_pods_whose_sessions_have_ended_first(tmp_path):
     async with world_of(tmp_path) as world:
-        await world.revision(**EXACT)
-        await world.make_ready()
-        await world.say(4)
-        await world.make_ready()
-        pods = sorted(await world.pods())
+        pods = await _busy(world, 4)
         start = world.clock.monotonic()
         # One ends before the window does, two are fresh beyond it.
         sessions = {pods[1]: start + 50, pods[2]: start + 500, pods[3]: start + 400}
@@ -276,11 +277,7 @@ async def test_loading_pods_count_as_coming(tmp_path):
 
 async def test_after_a_restart_the_scale_stays_for_a_window_and_drains_go_on(tmp_path):
     async with world_of(tmp_path) as world:
-        await world.revision(**EXACT)
-        await world.make_ready()
-        await world.say(5)
-        await world.make_ready()
-        pods = sorted(await world.pods())
+        pods = await _busy(world, 5)
         await world.say(1, pods={pods[0]: 1})
         await world.advance(50)
         await world.stop(world.scaler)

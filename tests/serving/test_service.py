@@ -336,33 +336,27 @@ async def test_cluster_local_services_have_no_public_host(cluster: Cluster) -> N
     assert not await cluster.exists(INGRESSES, "hello")
 
 
+async def _versions(cluster: Cluster) -> list[str]:
+    """Of all objects of the service `hello`."""
+    return [
+        (await cluster.get(resource, name))["metadata"]["resourceVersion"]
+        for resource, name in (
+            (serving.SERVICES, "hello"),
+            (serving.CONFIGURATIONS, "hello"),
+            (serving.REVISIONS, "hello-00001"),
+            (serving.ROUTES, "hello"),
+            (networking.INGRESSES, "hello"),
+            (DEPLOYMENTS, "hello-00001-deployment"),
+        )
+    ]
+
+
 async def test_the_state_is_kept_when_nothing_changes(cluster: Cluster) -> None:
     await cluster.deploy(service())
-    before = [
-        (await cluster.get(resource, name))["metadata"]["resourceVersion"]
-        for resource, name in (
-            (serving.SERVICES, "hello"),
-            (serving.CONFIGURATIONS, "hello"),
-            (serving.REVISIONS, "hello-00001"),
-            (serving.ROUTES, "hello"),
-            (networking.INGRESSES, "hello"),
-            (DEPLOYMENTS, "hello-00001-deployment"),
-        )
-    ]
+    before = await _versions(cluster)
     await cluster.clock.advance(3600)
     await cluster.settle()
-    after = [
-        (await cluster.get(resource, name))["metadata"]["resourceVersion"]
-        for resource, name in (
-            (serving.SERVICES, "hello"),
-            (serving.CONFIGURATIONS, "hello"),
-            (serving.REVISIONS, "hello-00001"),
-            (serving.ROUTES, "hello"),
-            (networking.INGRESSES, "hello"),
-            (DEPLOYMENTS, "hello-00001-deployment"),
-        )
-    ]
-    assert before == after
+    assert await _versions(cluster) == before
 
 
 async def test_a_revision_named_twice_gets_the_sum(cluster: Cluster) -> None:

@@ -31,6 +31,11 @@ async def _sizes(world):
     }
 
 
+def _rolling(*, surge: int, unavailable: int):
+    update = {"maxSurge": surge, "maxUnavailable": unavailable}
+    return {"type": "RollingUpdate", "rollingUpdate": update}
+
+
 async def test_a_deployment_becomes_pods_and_reports_them(tmp_path):
     async with running_controllers(tmp_path) as world:
         await world.client.create(DEPLOYMENTS, deployment())
@@ -85,10 +90,7 @@ async def test_a_deleted_pod_is_replaced(tmp_path):
 
 async def test_a_rolling_update_keeps_its_bounds_and_ends(tmp_path):
     async with running_controllers(tmp_path) as world:
-        rolling = {
-            "type": "RollingUpdate",
-            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
-        }
+        rolling = _rolling(surge=1, unavailable=0)
         await world.client.create(DEPLOYMENTS, deployment(replicas=3, strategy=rolling))
         await world.settle()
         await world.run_pods()
@@ -195,10 +197,7 @@ async def test_a_paused_deployment_scales_but_does_not_roll(tmp_path):
 
 async def test_scaling_in_a_rollout_is_shared_by_both_replica_sets(tmp_path):
     async with running_controllers(tmp_path) as world:
-        rolling = {
-            "type": "RollingUpdate",
-            "rollingUpdate": {"maxSurge": 2, "maxUnavailable": 0},
-        }
+        rolling = _rolling(surge=2, unavailable=0)
         await world.client.create(DEPLOYMENTS, deployment(replicas=8, strategy=rolling))
         await world.settle()
         await world.run_pods()
