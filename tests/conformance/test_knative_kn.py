@@ -292,6 +292,52 @@ def test_traffic_and_tags_as_kn_sets_them(kn: Kn) -> None:
     }
 
 
+def test_import_brings_revisions_of_the_past(kn: Kn) -> None:
+    """kn makes the Service with its newest template, then the older Revisions under its wing."""
+    newest = service("hello", kn.namespace, word="two")
+    newest["spec"]["template"]["metadata"] = {"name": "hello-00002"}
+    version = kn.create(newest).json()["metadata"]["resourceVersion"]
+    kn.wait_ready("hello", version)
+    configuration = kn.get("hello", "configurations")
+    past = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Revision",
+        "metadata": {
+            "name": "hello-00001",
+            "labels": {
+                "serving.knative.dev/configuration": "hello",
+                "serving.knative.dev/configurationGeneration": "1",
+                "serving.knative.dev/routingState": "active",
+                "serving.knative.dev/service": "hello",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": "serving.knative.dev/v1",
+                    "kind": "Configuration",
+                    "name": "hello",
+                    "uid": configuration["metadata"]["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": service("hello", kn.namespace)["spec"]["template"]["spec"],
+    }
+    made = kn.http.post(f"{kn.base}/revisions", json=past, params=CREATE_PARAMS)
+    assert made.status_code == 201, made.text
+    traffic = [
+        {"revisionName": "hello-00001", "percent": 40},
+        {"revisionName": "hello-00002", "percent": 60},
+    ]
+    kn.update_with_retry("hello", lambda obj: obj["spec"].update(traffic=traffic))
+    found = kn.wait_ready("hello", version)
+    while len(found["status"]["traffic"]) < 2:
+        found = kn.wait_ready("hello", found["metadata"]["resourceVersion"])
+    shares = {item["revisionName"]: item["percent"] for item in found["status"]["traffic"]}
+    assert shares == {"hello-00001": 40, "hello-00002": 60}
+    assert found["status"]["latestReadyRevisionName"] == "hello-00002"
+
+
 def test_invalid_services_are_refused_in_knatives_words(kn: Kn) -> None:
     wrong = service("hello", kn.namespace)
     wrong["spec"]["template"]["spec"]["containerConcurrency"] = -1
