@@ -132,7 +132,7 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as directory:
         pods = [_free_port() for _ in range(_PODS)]
-        static, usual, stages, nginx = (_free_port() for _ in range(4))
+        static, usual, stages, half, nginx = (_free_port() for _ in range(5))
         with (
             _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)) as pods_pid,
             _haproxy(
@@ -144,6 +144,10 @@ def main() -> None:
             _haproxy(
                 Path(directory) / "stages.cfg", _static_config(stages, pods, threads, kind="stages")
             ) as stages_pid,
+            _haproxy(
+                Path(directory) / "half.cfg",
+                _static_config(half, pods, max(threads // 2, 1), kind="stages"),
+            ) as half_pid,
             _nginx(Path(directory), nginx, pods, threads) as nginx_pid,
         ):
             references = [
@@ -151,6 +155,8 @@ def main() -> None:
                 Case("static HAProxy", static, "localhost", static_pid),
                 Case("static HAProxy, headers and log", usual, "localhost", usual_pid),
                 Case("static HAProxy, two stages", stages, "localhost", stages_pid),
+                # As many threads as the gateway has.
+                Case("the same on half of the cores", half, "localhost", half_pid),
             ]
             if nginx_pid:
                 references.append(Case("nginx", nginx, "localhost", nginx_pid))
