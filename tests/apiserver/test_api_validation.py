@@ -9,7 +9,7 @@ import pytest
 from tests.support.api import running_api
 from tidegate.kube import resources as r
 from tidegate.kube.errors import BadRequest, Forbidden, Invalid, NotFound
-from tidegate.kube.objects import thaw
+from tidegate.kube.objects import key_of, thaw
 
 POD_SPEC = {"containers": [{"name": "main", "image": "web:1"}]}
 
@@ -399,3 +399,30 @@ async def test_whether_the_token_is_mounted(tmp_path, of_account, of_pod, mounte
         assert bool(spec.get("volumes")) == bool(spec["containers"][0].get("volumeMounts"))
         assert bool(spec.get("volumes")) == mounted
         assert spec["imagePullSecrets"] == [{"name": "registry"}]
+
+
+async def test_a_rule_that_came_later_holds_nothing_up(tmp_path):
+    """What was stored before a rule can be changed elsewhere, and made no worse."""
+    async with running_api(tmp_path) as api:
+        client = api.client()
+        made = await client.create(r.DEPLOYMENTS, deployment())
+        old = thaw(made)
+        old["spec"]["template"]["spec"]["hostname"] = "Not.One"
+        await api.store.put("apps/deployments", key_of(made), old)
+        changed = await client.patch(
+            r.DEPLOYMENTS, "x", {"metadata": {"labels": {"a": "b"}}}, namespace="default"
+        )
+        assert changed["spec"]["template"]["spec"]["hostname"] == "Not.One"
+        worse = {"spec": {"template": {"spec": {"hostname": "Nor.This"}}}}
+        with pytest.raises(Invalid, match="hostname"):
+            await client.patch(r.DEPLOYMENTS, "x", worse, namespace="default")
+        with pytest.raises(Invalid, match="replicas"):
+            await client.patch(r.DEPLOYMENTS, "x", {"spec": {"replicas": -1}}, namespace="default")
+
+
+@pytest.mark.parametrize("time", ["2026-01-02", "2026-01-02 03:04:05Z", "20260102T030405Z", "now"])
+async def test_a_time_is_one_of_rfc_3339(tmp_path, time):
+    async with running_api(tmp_path) as api:
+        lease = {"metadata": meta(), "spec": {"renewTime": time}}
+        with pytest.raises(BadRequest):
+            await api.client().create(r.LEASES, lease)

@@ -32,8 +32,8 @@ def secret(kind: str, **data: str) -> dict[str, Any]:
             secret("dockerconfigjson", _dockerconfigjson="{"),
             'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>"',
         ),
-        (secret("ssh-auth"), "data.ssh-privatekey: Required value"),
-        (secret("basic-auth"), "data.username: Required value"),
+        (secret("ssh-auth"), "data[ssh-privatekey]: Required value"),
+        (secret("basic-auth"), "data[username]: Required value"),
         (
             secret("service-account-token"),
             "metadata.annotations[kubernetes.io/service-account.name]: Required value",

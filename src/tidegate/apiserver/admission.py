@@ -203,6 +203,8 @@ class Admission:
             obj = spec.admit(obj, old, context.user.name)
         if spec.validate:
             spec.validate(obj, old, errors)
+        if errors and old is not None and spec.strategic:
+            errors.forgive(_problems(spec, old))
         if spec.prepare and not errors:
             spec.prepare(obj, old, self._view, errors)
         errors.raise_for(spec.resource, obj)
@@ -228,6 +230,16 @@ class Admission:
                 f"unable to create new content in namespace {name} because it is being terminated",
                 (Cause("NamespaceTerminating", message, "metadata.namespace"),),
             )
+
+
+def _problems(spec: KindSpec, old: Object) -> FieldErrors:
+    """What is wrong with an object already stored, e.g. by rules that came later: a change must
+    not be refused for it, or finalizers could never be taken away."""
+    known = FieldErrors()
+    metadata.validate(spec, old, old, known)
+    if spec.validate:
+        spec.validate(old, old, known)
+    return known
 
 
 def set_type(spec: KindSpec, obj: Object) -> None:

@@ -21,6 +21,11 @@ def join(path: str, part: str | int) -> str:
     return f"{path}.{part}" if path else part
 
 
+def key(path: str, name: str) -> str:
+    """`data` + `tls.crt` -> `data[tls.crt]`: an entry of a map of a built-in kind."""
+    return f"{path}[{name}]"
+
+
 def show(value: Any) -> str:
     """A value as Kubernetes shows it in messages: JSON."""
     return orjson.dumps(value).decode()
@@ -68,6 +73,15 @@ class FieldErrors:
     def too_long(self, path: str, limit: int) -> None:
         """A value has more than `limit` bytes."""
         self._add("FieldValueTooLong", path, f"Too long: may not be more than {limit} bytes")
+
+    def too_many(self, path: str, count: int, limit: int) -> None:
+        """A list has more than `limit` items."""
+        message = f"Too many: {count}: must have at most {limit} items"
+        self._add("FieldValueTooMany", path, message)
+
+    def forgive(self, known: FieldErrors) -> None:
+        """Leave out what was as wrong before."""
+        self.causes = [cause for cause in self.causes if cause not in known.causes]
 
     def immutable(self, path: str, old: Any, new: Any) -> None:
         """Report when a field that must not change has changed."""

@@ -25,6 +25,12 @@ _SUFFIX_LENGTH = 5
 _MAX_GENERATED_BASE = 63 - _SUFFIX_LENGTH
 _UID_BYTES = 16
 _UIDS_DRAWN = 256
+_OWN_FINALIZERS = (
+    "kubernetes",
+    "orphan",
+    "foregroundDeletion",
+    "customresourcecleanup.apiextensions.k8s.io",
+)
 _SERVER_SET = (
     "uid",
     "creationTimestamp",
@@ -103,10 +109,14 @@ def validate(spec: KindSpec, obj: Object, old: Object | None, errors: FieldError
     """Names, labels, annotations, finalizers and owners; on update also what must not change."""
     metadata = obj["metadata"]
     _validate_name(spec, metadata, errors)
+    if old is None:
+        _validate_base(spec, metadata.get("generateName"), errors)
     validate_labels(metadata.get("labels"), "metadata.labels", errors)
     validate_annotations(metadata.get("annotations"), "metadata.annotations", errors)
     for index, finalizer in enumerate(metadata.get("finalizers") or []):
         problem = qualified_problem(str(finalizer))
+        if spec.strategic and not problem and "/" not in finalizer:
+            problem = _finalizer_problem(str(finalizer))
         if problem:
             errors.invalid(f"metadata.finalizers[{index}]", finalizer, problem)
     _validate_owners(metadata.get("ownerReferences") or [], errors)
@@ -173,6 +183,20 @@ def _validate_name(spec: KindSpec, metadata: dict[str, Any], errors: FieldErrors
     problem = NAME_RULES[spec.name_rule](name)
     if problem:
         errors.invalid("metadata.name", name, problem)
+
+
+def _validate_base(spec: KindSpec, base: Any, errors: FieldErrors) -> None:
+    """`generateName` must begin a name; it may end where a name may not."""
+    problem = NAME_RULES[spec.name_rule](f"{str(base).rstrip('-.')}a") if base else None
+    if problem:
+        errors.invalid("metadata.generateName", base, problem)
+
+
+def _finalizer_problem(name: str) -> str | None:
+    """Why built-in kinds cannot have a finalizer without a domain, or None."""
+    if name in _OWN_FINALIZERS:
+        return None
+    return "name is neither a standard finalizer name nor is it fully qualified"
 
 
 def _validate_owners(owners: list[Object], errors: FieldErrors) -> None:

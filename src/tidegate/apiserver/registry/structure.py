@@ -27,6 +27,7 @@ Check = Callable[[Any, Path, "Report"], Any]
 _QUANTITY = re.compile(
     r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|M|G|T|P|E|[KMGTPE]i|[eE][+-]?[0-9]+)?"
 )
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[-+]\d\d:\d\d)", re.ASCII)
 _MAX_UNKNOWN = 100
 _INT_BITS = {"int32": 31}
 
@@ -309,6 +310,8 @@ def _time(form: Callable[[float], str]) -> Check:
             report.add_wrong(path, value, "string")
             return value
         try:
+            if not _TIME.fullmatch(value):
+                raise ValueError(value)
             return form(parse_rfc3339(value))
         except (ValueError, OverflowError):
             report.add_wrong(path, value, "time", "must be a time as in RFC 3339")

@@ -33,6 +33,8 @@ def allocate_service(
         _node_ports(spec, before, others, errors)
     else:
         _no_node_ports(spec, before, errors)
+        if not spec.get("externalIPs"):
+            spec.pop("externalTrafficPolicy", None)
 
 
 def _cluster_ip(spec: Object, before: Object, others: list[Object], errors: FieldErrors) -> None:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.kinds.checks import (
+    form,
+    ip_problem,
+    not_negative,
+    validate_port,
+    validate_port_name,
+    wildcard_problem,
+)
 from tidegate.apiserver.registry.kinds.common import builtin
-from tidegate.apiserver.registry.kinds.podvalidation import not_negative
-from tidegate.apiserver.registry.names import subdomain_problem
-from tidegate.apiserver.values import ensure, objects, section
+from tidegate.apiserver.registry.names import label_1035_problem, subdomain_problem
+from tidegate.apiserver.values import ensure, objects, section, strings
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import (
     CLUSTER_ROLE_BINDINGS,
@@ -35,11 +42,26 @@ def _validate_ingress(obj: Object, _: Object | None, errors: FieldErrors) -> Non
     for index, rule in enumerate(rules):
         path = f"spec.rules[{index}]"
         host = str(rule.get("host") or "")
-        problem = subdomain_problem(host.removeprefix("*.")) if host else None
-        if problem:
-            errors.invalid(f"{path}.host", host, problem)
-        for number, entry in enumerate(objects(section(rule, "http").get("paths"))):
+        if host and ip_problem(host) is None:
+            errors.invalid(f"{path}.host", host, "must be a DNS name, not an IP address")
+        form(rule, "host", wildcard_problem, path, errors)
+        paths = objects(section(rule, "http").get("paths"))
+        if "http" in rule and not paths:
+            errors.required(f"{path}.http.paths")
+        for number, entry in enumerate(paths):
             _validate_path(entry, f"{path}.http.paths[{number}]", errors)
+    form(spec, "ingressClassName", subdomain_problem, "spec", errors)
+    _validate_tls(objects(spec.get("tls")), errors)
+
+
+def _validate_tls(entries: list[Object], errors: FieldErrors) -> None:
+    for index, entry in enumerate(entries):
+        path = f"spec.tls[{index}]"
+        form(entry, "secretName", subdomain_problem, path, errors)
+        for number, host in enumerate(strings(entry.get("hosts"))):
+            problem = wildcard_problem(host)
+            if problem:
+                errors.invalid(f"{path}.hosts[{number}]", host, problem)
 
 
 def _validate_path(entry: Object, path: str, errors: FieldErrors) -> None:
@@ -48,19 +70,48 @@ def _validate_path(entry: Object, path: str, errors: FieldErrors) -> None:
         errors.required(f"{path}.pathType", "pathType must be specified")
     elif kind not in _PATH_TYPES:
         errors.not_supported(f"{path}.pathType", kind, _PATH_TYPES)
-    elif kind != "ImplementationSpecific" and not str(entry.get("path") or "").startswith("/"):
-        errors.invalid(f"{path}.path", entry.get("path") or "", "must be an absolute path")
+    else:
+        _validate_route(str(entry.get("path") or ""), kind, f"{path}.path", errors)
     _validate_backend(section(entry, "backend"), f"{path}.backend", errors)
+
+
+def _validate_route(route: str, kind: str, path: str, errors: FieldErrors) -> None:
+    free = kind == "ImplementationSpecific"
+    if not route.startswith("/"):
+        if route or not free:
+            errors.invalid(path, route, "must be an absolute path")
+        return
+    if free:
+        return
+    for part in ("//", "/./", "/../", "%2f", "%2F"):
+        if part in route:
+            errors.invalid(path, route, f"must not contain '{part}'")
+    for end in ("/..", "/."):
+        if route.endswith(end):
+            errors.invalid(path, route, f"cannot end with '{end}'")
 
 
 def _validate_backend(backend: Object, path: str, errors: FieldErrors) -> None:
     service = section(backend, "service")
-    if backend.get("resource"):
+    if "resource" in backend:
+        if "service" in backend:
+            errors.invalid(path, "", "cannot set both resource and service backends")
+        return
+    if "service" not in backend:
+        errors.invalid(path, "", "resource or service backend is required")
         return
     if not service.get("name"):
         errors.required(f"{path}.service.name")
-    elif not section(service, "port"):
-        errors.required(f"{path}.service.port", "port name or number is required")
+    form(service, "name", label_1035_problem, f"{path}.service", errors)
+    port, where = section(service, "port"), f"{path}.service.port"
+    if port.get("name") and port.get("number"):
+        errors.invalid(path, "", "cannot set both port name & port number")
+    elif port.get("name"):
+        validate_port_name(str(port["name"]), f"{where}.name", errors)
+    elif port.get("number"):
+        validate_port(port["number"], f"{where}.number", errors)
+    else:
+        errors.required(path, "port name or number is required")
 
 
 def _validate_lease(obj: Object, _: Object | None, errors: FieldErrors) -> None:
@@ -83,6 +134,12 @@ def _validate_role(obj: Object, _: Object | None, errors: FieldErrors) -> None:
                     rule["nonResourceURLs"],
                     "namespaced rules cannot apply to non-resource URLs",
                 )
+            if any(rule.get(name) for name in ("apiGroups", "resources", "resourceNames")):
+                errors.invalid(
+                    f"{path}.nonResourceURLs",
+                    rule["nonResourceURLs"],
+                    "rules cannot apply to both regular resources and non-resource URLs",
+                )
             continue
         if not rule.get("apiGroups"):
             errors.required(
@@ -90,6 +147,15 @@ def _validate_role(obj: Object, _: Object | None, errors: FieldErrors) -> None:
             )
         if not rule.get("resources"):
             errors.required(f"{path}.resources", "resource rules must supply at least one resource")
+
+
+def _validate_cluster_role(obj: Object, old: Object | None, errors: FieldErrors) -> None:
+    _validate_role(obj, old, errors)
+    if "aggregationRule" in obj and not section(obj, "aggregationRule").get("clusterRoleSelectors"):
+        errors.required(
+            "aggregationRule.clusterRoleSelectors",
+            "at least one clusterRoleSelector required if aggregationRule is non-nil",
+        )
 
 
 def _default_role(obj: Object) -> None:
@@ -130,6 +196,8 @@ def _validate_subject(subject: Object, path: str, errors: FieldErrors) -> None:
         errors.not_supported(f"{path}.apiGroup", subject.get("apiGroup"), (group,))
     if not subject.get("name"):
         errors.required(f"{path}.name")
+    if kind == "ServiceAccount":
+        form(subject, "name", subdomain_problem, path, errors)
     if kind == "ServiceAccount" and not subject.get("namespace"):
         errors.required(f"{path}.namespace")
 
@@ -146,7 +214,11 @@ CLUSTER_KINDS = (
     builtin(LEASES, "coordination", validate=_validate_lease),
     builtin(ROLES, "rbac", default=_default_role, validate=_validate_role, name_rule="path"),
     builtin(
-        CLUSTER_ROLES, "rbac", default=_default_role, validate=_validate_role, name_rule="path"
+        CLUSTER_ROLES,
+        "rbac",
+        default=_default_role,
+        validate=_validate_cluster_role,
+        name_rule="path",
     ),
     builtin(
         ROLE_BINDINGS,

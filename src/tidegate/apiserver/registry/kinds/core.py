@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from tidegate.apis.config_maps import admit_config_map
-from tidegate.apiserver.registry.fielderrors import FieldErrors, join
+from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.fielderrors import key as entry
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.data import (
     validate_keys,
     validate_size,
     validate_unchanged,
 )
+from tidegate.apiserver.registry.kinds.scheduling import validate_taint
 from tidegate.apiserver.registry.kinds.secrets import default_secret, validate_secret
 from tidegate.apiserver.registry.spec import ALL_VERBS
-from tidegate.apiserver.values import ensure, mapping, section
+from tidegate.apiserver.values import ensure, mapping, objects, section
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import (
     CONFIG_MAPS,
@@ -40,13 +42,24 @@ def _default_node(obj: Object) -> None:
     ensure(obj, "status")
 
 
+def _validate_node(obj: Object, _: Object | None, errors: FieldErrors) -> None:
+    taken: set[tuple[str, str]] = set()
+    for index, taint in enumerate(objects(section(obj, "spec").get("taints"))):
+        path = f"metadata.taints[{index}]"
+        validate_taint(taint, path, errors)
+        identity = (str(taint.get("key")), str(taint.get("effect")))
+        if identity in taken:
+            errors.duplicate(path, taint)
+        taken.add(identity)
+
+
 def _validate_config_map(obj: Object, old: Object | None, errors: FieldErrors) -> None:
     data, binary = mapping(obj.get("data")), mapping(obj.get("binaryData"))
     validate_keys("data", data, errors)
     validate_keys("binaryData", binary, errors)
     for key in binary:
         if key in data:
-            errors.invalid(join("binaryData", key), key, "duplicate of key present in data")
+            errors.invalid(entry("binaryData", key), key, "duplicate of key present in data")
     validate_size([*data.values(), *binary.values()], "[]", errors)
     validate_unchanged(obj, old, ("data", "binaryData"), errors)
 
@@ -72,6 +85,7 @@ CORE_KINDS = (
         NODES,
         "core",
         default=_default_node,
+        validate=_validate_node,
         status_subresource=True,
         selectable_fields=("spec.unschedulable",),
     ),

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import re
 
-from tidegate.apiserver.registry.fielderrors import FieldErrors, join
+from tidegate.apiserver.registry.fielderrors import FieldErrors, key
 from tidegate.kube.objects import Object
 
-_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _KEY_MESSAGE = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',"
     "  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
+_MAX_KEY = 253
 _MAX_DATA = 1024 * 1024
 
 
 def validate_keys(path: str, data: Object, errors: FieldErrors) -> None:
     """The names of the entries."""
-    for key in data:
-        if not _KEY.fullmatch(key) or key in (".", "..") or key.startswith("../"):
-            errors.invalid(join(path, key), key, _KEY_MESSAGE)
+    for name in data:
+        problem = key_problem(name)
+        if problem:
+            errors.invalid(key(path, name), name, problem)
+
+
+def key_problem(name: str) -> str | None:
+    """Why `name` cannot be that of an entry, or None."""
+    if len(name) > _MAX_KEY:
+        return f"must be no more than {_MAX_KEY} characters"
+    if not _KEY.fullmatch(name):
+        return _KEY_MESSAGE
+    if name in (".", ".."):
+        return f"must not be '{name}'"
+    return "must not start with '..'" if name.startswith("..") else None
 
 
 def validate_size(values: list[str], path: str, errors: FieldErrors) -> None:

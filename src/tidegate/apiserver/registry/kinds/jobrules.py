@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.kinds.podvalidation import supported
+from tidegate.apiserver.registry.kinds.checks import supported
 from tidegate.apiserver.values import objects, section
 from tidegate.kube.objects import Object
 

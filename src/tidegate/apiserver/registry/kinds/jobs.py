@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.kinds.checks import not_negative, supported
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.jobrules import (
     default_failure_policy,
@@ -10,11 +11,7 @@ from tidegate.apiserver.registry.kinds.jobrules import (
     validate_success_policy,
 )
 from tidegate.apiserver.registry.kinds.poddefaults import default_template
-from tidegate.apiserver.registry.kinds.podvalidation import (
-    not_negative,
-    supported,
-    validate_template,
-)
+from tidegate.apiserver.registry.kinds.podvalidation import validate_template
 from tidegate.apiserver.values import ensure, mapping, section
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import JOBS

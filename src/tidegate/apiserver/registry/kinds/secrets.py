@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import orjson
 
-from tidegate.apiserver.registry.fielderrors import FieldErrors, join
+from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.fielderrors import key as entry
 from tidegate.apiserver.registry.kinds.data import (
     validate_keys,
     validate_size,
@@ -49,7 +50,7 @@ def _needs(*keys: str) -> Callable[[Object, Object, FieldErrors], None]:
     def check(_: Object, data: Object, errors: FieldErrors) -> None:
         for key in keys:
             if key not in data:
-                errors.required(join("data", key))
+                errors.required(entry("data", key))
 
     return check
 
@@ -58,14 +59,14 @@ def _needs_one_of(*keys: str) -> Callable[[Object, Object, FieldErrors], None]:
     def check(_: Object, data: Object, errors: FieldErrors) -> None:
         if not any(key in data for key in keys):
             for key in keys:
-                errors.required(join("data", key))
+                errors.required(entry("data", key))
 
     return check
 
 
 def _needs_json(key: str) -> Callable[[Object, Object, FieldErrors], None]:
     def check(_: Object, data: Object, errors: FieldErrors) -> None:
-        path = join("data", key)
+        path = entry("data", key)
         if key not in data:
             errors.required(path)
             return

@@ -1,18 +1,40 @@
-"""Service, Endpoints and EndpointSlice."""
+"""Service: its defaults and what makes it valid; Endpoints and EndpointSlice beside it."""
 
 from __future__ import annotations
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.kinds.allocation import allocate_service
+from tidegate.apiserver.registry.kinds.checks import (
+    PROTOCOLS,
+    form,
+    ip_problem,
+    supported,
+    validate_port,
+    validate_port_or_name,
+    within,
+)
 from tidegate.apiserver.registry.kinds.common import builtin
-from tidegate.apiserver.registry.kinds.podvalidation import supported, validate_port
-from tidegate.apiserver.registry.names import label_problem, subdomain_problem, validate_labels
-from tidegate.apiserver.values import ensure, objects, section
+from tidegate.apiserver.registry.kinds.endpointvalidation import ENDPOINT_KINDS
+from tidegate.apiserver.registry.names import (
+    label_problem,
+    qualified_problem,
+    subdomain_problem,
+    validate_labels,
+)
+from tidegate.apiserver.values import ensure, objects, section, strings
 from tidegate.kube.objects import Object
-from tidegate.kube.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
+from tidegate.kube.resources import SERVICES
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_CHOICES = {
+    "type": _TYPES,
+    "sessionAffinity": ("ClientIP", "None"),
+    "externalTrafficPolicy": ("Cluster", "Local"),
+    "internalTrafficPolicy": ("Cluster", "Local"),
+    "ipFamilyPolicy": ("PreferDualStack", "RequireDualStack", "SingleStack"),
+    "trafficDistribution": ("PreferClose",),
+}
+_LONGEST_AFFINITY = 86400
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
 
@@ -33,8 +55,6 @@ def _default_service(obj: Object) -> None:
         spec.setdefault("ipFamilyPolicy", "SingleStack")
     if spec["type"] in _WITH_NODE_PORTS:
         spec.setdefault("externalTrafficPolicy", "Cluster")
-    else:
-        spec.pop("externalTrafficPolicy", None)
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     else:
@@ -42,23 +62,99 @@ def _default_service(obj: Object) -> None:
     ensure(ensure(obj, "status"), "loadBalancer")
 
 
-def _validate_service(obj: Object, _: Object | None, errors: FieldErrors) -> None:
+def _validate_service(obj: Object, old: Object | None, errors: FieldErrors) -> None:
     spec = section(obj, "spec")
-    supported(spec, "type", _TYPES, "spec", errors)
-    supported(spec, "sessionAffinity", ("ClientIP", "None"), "spec", errors)
-    supported(spec, "externalTrafficPolicy", ("Cluster", "Local"), "spec", errors)
-    supported(spec, "internalTrafficPolicy", ("Cluster", "Local"), "spec", errors)
+    for field, values in _CHOICES.items():
+        supported(spec, field, values, "spec", errors)
     validate_labels(spec.get("selector"), "spec.selector", errors)
     if spec["type"] == "ExternalName":
-        name = str(spec.get("externalName") or "")
-        problem = subdomain_problem(name.removesuffix("."))
-        if not name:
-            errors.required("spec.externalName")
-        elif problem:
-            errors.invalid("spec.externalName", name, problem)
+        _validate_external_name(spec, errors)
     elif not spec.get("ports") and spec.get("clusterIP") != "None":
         errors.required("spec.ports")
+    _validate_addresses(spec, errors)
+    _validate_families(spec, errors)
+    _validate_affinity(spec, errors)
+    if old is None:
+        _validate_fields_of_types(spec, errors)
     _validate_ports(objects(spec.get("ports")), errors)
+
+
+def _validate_external_name(spec: Object, errors: FieldErrors) -> None:
+    name = str(spec.get("externalName") or "")
+    problem = subdomain_problem(name.removesuffix("."))
+    if not name:
+        errors.required("spec.externalName")
+    elif problem:
+        errors.invalid("spec.externalName", name, problem)
+
+
+def _validate_addresses(spec: Object, errors: FieldErrors) -> None:
+    if spec["type"] in _WITH_NODE_PORTS and spec.get("clusterIP") == "None":
+        detail = f"may not be set to 'None' for {spec['type']} services"
+        errors.invalid("spec.clusterIPs[0]", "None", detail)
+    for index, address in enumerate(strings(spec.get("externalIPs"))):
+        problem = ip_problem(address)
+        if problem:
+            errors.invalid(f"spec.externalIPs[{index}]", address, problem)
+
+
+def _validate_families(spec: Object, errors: FieldErrors) -> None:
+    """Addresses are of version 4 here, and one for each Service."""
+    for index, family in enumerate(strings(spec.get("ipFamilies"))):
+        path = f"spec.ipFamilies[{index}]"
+        if family not in ("IPv4", "IPv6"):
+            errors.not_supported(path, family, ("IPv4", "IPv6"))
+        elif family != "IPv4" and spec["type"] != "ExternalName":
+            errors.invalid(path, family, "not configured on this cluster")
+    if spec.get("ipFamilyPolicy") == "RequireDualStack" and spec["type"] != "ExternalName":
+        errors.invalid(
+            "spec.ipFamilyPolicy",
+            spec["ipFamilyPolicy"],
+            "this cluster is not configured for dual-stack services",
+        )
+
+
+def _validate_affinity(spec: Object, errors: FieldErrors) -> None:
+    if spec.get("sessionAffinity") != "ClientIP":
+        if spec.get("sessionAffinityConfig"):
+            errors.forbidden(
+                "spec.sessionAffinityConfig",
+                "must not be set when session affinity is None",
+            )
+        return
+    within(
+        section(spec, "sessionAffinityConfig", "clientIP"),
+        "timeoutSeconds",
+        "spec.sessionAffinityConfig.clientIP",
+        errors,
+        low=1,
+        high=_LONGEST_AFFINITY,
+        detail=f"must be greater than 0 and less than {_LONGEST_AFFINITY}",
+    )
+
+
+def _validate_fields_of_types(spec: Object, errors: FieldErrors) -> None:
+    """What only some types of a new Service may say; a change of type takes such fields away."""
+    balanced = spec["type"] == "LoadBalancer"
+    reachable = spec["type"] in _WITH_NODE_PORTS or spec.get("externalIPs")
+    if spec.get("externalTrafficPolicy") and not reachable:
+        errors.invalid(
+            "spec.externalTrafficPolicy",
+            spec["externalTrafficPolicy"],
+            "may only be set for externally-accessible services",
+        )
+    if not balanced and spec.get("healthCheckNodePort"):
+        errors.invalid(
+            "spec.healthCheckNodePort",
+            spec["healthCheckNodePort"],
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+        )
+    if not balanced and spec.get("loadBalancerClass"):
+        detail = "may only be used when `type` is 'LoadBalancer'"
+        errors.forbidden("spec.loadBalancerClass", detail)
+    if not balanced and spec.get("loadBalancerSourceRanges"):
+        detail = "may only be used when `type` is 'LoadBalancer'"
+        errors.forbidden("spec.LoadBalancerSourceRanges", detail)
 
 
 def _validate_ports(ports: list[Object], errors: FieldErrors) -> None:
@@ -80,40 +176,13 @@ def _validate_ports(ports: list[Object], errors: FieldErrors) -> None:
             errors.required(f"{path}.port")
             continue
         validate_port(port["port"], f"{path}.port", errors)
-        validate_port(port.get("targetPort"), f"{path}.targetPort", errors)
-        supported(port, "protocol", _PROTOCOLS, path, errors)
+        validate_port_or_name(port.get("targetPort"), f"{path}.targetPort", errors)
+        supported(port, "protocol", PROTOCOLS, path, errors)
+        form(port, "appProtocol", qualified_problem, path, errors)
         identity = (port["port"], str(port.get("protocol")))
         if identity in numbers:
             errors.duplicate(path, {"protocol": identity[1], "port": identity[0]})
         numbers.add(identity)
-
-
-def _default_slice(obj: Object) -> None:
-    for port in objects(obj.get("ports")):
-        port.setdefault("name", "")
-        port.setdefault("protocol", "TCP")
-    obj.setdefault("endpoints", [])
-
-
-def _validate_slice(obj: Object, old: Object | None, errors: FieldErrors) -> None:
-    if not obj.get("addressType"):
-        errors.required("addressType")
-    supported_types = ("FQDN", "IPv4", "IPv6")
-    if obj.get("addressType") and obj["addressType"] not in supported_types:
-        errors.not_supported("addressType", obj["addressType"], supported_types)
-    if old is not None:
-        errors.immutable("addressType", old.get("addressType"), obj.get("addressType"))
-    for index, endpoint in enumerate(objects(obj.get("endpoints"))):
-        if not endpoint.get("addresses"):
-            errors.required(f"endpoints[{index}].addresses", "must contain at least 1 address")
-    for index, port in enumerate(objects(obj.get("ports"))):
-        validate_port(port.get("port"), f"ports[{index}].port", errors)
-
-
-def _default_endpoints(obj: Object) -> None:
-    for subset in objects(obj.get("subsets")):
-        for port in objects(subset.get("ports")):
-            port.setdefault("protocol", "TCP")
 
 
 SERVICE_KINDS = (
@@ -127,12 +196,5 @@ SERVICE_KINDS = (
         name_rule="label1035",
         selectable_fields=("spec.clusterIP", "spec.type"),
     ),
-    builtin(ENDPOINTS, "core", default=_default_endpoints),
-    builtin(
-        ENDPOINT_SLICES,
-        "discovery",
-        default=_default_slice,
-        validate=_validate_slice,
-        generation=True,
-    ),
+    *ENDPOINT_KINDS,
 )

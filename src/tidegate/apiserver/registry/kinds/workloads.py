@@ -5,15 +5,11 @@ from __future__ import annotations
 from tidegate.apis.digests import pin_images
 from tidegate.apis.serving import REVISIONS
 from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.kinds.checks import not_negative, supported
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.podaccounts import give_account
 from tidegate.apiserver.registry.kinds.poddefaults import default_pod, default_template
-from tidegate.apiserver.registry.kinds.podvalidation import (
-    not_negative,
-    supported,
-    validate_pod,
-    validate_template,
-)
+from tidegate.apiserver.registry.kinds.podvalidation import validate_pod, validate_template
 from tidegate.apiserver.registry.names import label_value_problem, qualified_problem
 from tidegate.apiserver.registry.spec import ClusterView, ScaleSpec
 from tidegate.apiserver.values import ensure, mapping, objects, section
@@ -23,6 +19,7 @@ from tidegate.kube.selectors import selector_from_spec
 
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _ZERO = (0, "0%")
+_NO_MATCH = "`selector` does not match template `labels`"
 
 
 def _default_deployment(obj: Object) -> None:
@@ -86,6 +83,8 @@ def _validate_strategy(strategy: Object, errors: FieldErrors) -> None:
             )
         elif isinstance(value, int):
             not_negative(rolling, name, path, errors)
+        elif name == "maxUnavailable" and value and int(value[:-1]) > 100:
+            errors.invalid(f"{path}.{name}", value, "must not be greater than 100%")
     if rolling.get("maxSurge") in _ZERO and rolling.get("maxUnavailable") in _ZERO:
         errors.invalid(
             f"{path}.maxUnavailable",
@@ -103,19 +102,25 @@ def _validate_template_owner(obj: Object, old: Object | None, errors: FieldError
     restart = section(template, "spec").get("restartPolicy")
     if restart in ("OnFailure", "Never"):
         errors.not_supported("spec.template.spec.restartPolicy", restart, ("Always",))
-    if not spec.get("selector"):
+    if section(template, "spec").get("activeDeadlineSeconds") is not None:
+        errors.forbidden(
+            "spec.template.spec.activeDeadlineSeconds",
+            "activeDeadlineSeconds in ReplicaSet is not Supported",
+        )
+    if "selector" not in spec:
         errors.required("spec.selector")
-        return
-    if validate_selector(section(spec, "selector"), "spec.selector", errors):
+        labels = mapping(section(template, "metadata").get("labels"))
+        errors.invalid("spec.template.metadata.labels", labels, _NO_MATCH)
+    elif validate_selector(section(spec, "selector"), "spec.selector", errors):
         labels = mapping(section(template, "metadata").get("labels"))
         if not selector_from_spec(spec["selector"]).matches(labels):
             errors.invalid(
                 "spec.template.metadata.labels",
                 labels,
-                "`selector` does not match template `labels`",
+                _NO_MATCH,
             )
     if old is not None:
-        errors.immutable("spec.selector", section(old, "spec", "selector"), spec["selector"])
+        errors.immutable("spec.selector", section(old, "spec", "selector"), spec.get("selector"))
 
 
 def validate_selector(selector: Object, path: str, errors: FieldErrors) -> bool:
