@@ -23,6 +23,7 @@ from tidegate.kube.resources import (
     ENDPOINT_SLICES,
     ENDPOINTS,
     INGRESSES,
+    JOBS,
     NODES,
     PODS,
     REPLICA_SETS,
@@ -48,6 +49,7 @@ BASES: dict[Any, dict[str, Any]] = {
     },
     CLUSTER_ROLES: {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
     NODES: {},
+    JOBS: {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [MAIN]}}}},
 }
 AFFINITIES = {
     "required": "requiredDuringSchedulingIgnoredDuringExecution",
@@ -86,7 +88,7 @@ def test_what_keeps_to_the_rules_is_taken(resource):
 def problems(resource, obj: dict[str, Any]) -> list[str]:
     """Reason and field of all that is wrong with an object."""
     spec = REGISTRY.of(resource)
-    obj = {"kind": resource.kind, "metadata": {"name": "x"}, **obj}
+    obj = {"kind": resource.kind, "metadata": {"name": "x", "uid": "u"}, **obj}
     errors = FieldErrors()
     if spec.default:
         spec.default(obj)

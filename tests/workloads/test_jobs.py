@@ -15,12 +15,13 @@ from tidegate.kube.objects import (
     condition_of,
     controller_of,
     is_condition_true,
+    is_deleting,
     labels_of,
     name_of,
     uid_of,
 )
 from tidegate.kube.resources import EVENTS, JOBS, PODS
-from tidegate.workloads.jobs.pods import FINALIZER, INDEX
+from tidegate.workloads.jobs.pods import FAILURES, FINALIZER, INDEX
 
 
 def job(name="pi", policy="Never", **spec):
@@ -330,3 +331,77 @@ async def test_orphans_that_match_are_adopted_and_strangers_released(tmp_path):
         status = await jobs.status()
         assert status["succeeded"] == 2
         assert "failed" not in status
+
+
+def index_of(pod):
+    return int(annotations_of(pod)[INDEX])
+
+
+async def test_each_index_has_a_limit_of_its_own(tmp_path):
+    async with jobs_of(tmp_path) as jobs:
+        spec = {"completionMode": "Indexed", "backoffLimitPerIndex": 1}
+        made = await jobs.create(completions=3, parallelism=3, **spec)
+        assert made["spec"]["backoffLimit"] == 2**31 - 1
+        for failures in (0, 1):
+            first, *others = sorted(await jobs.active(), key=index_of)
+            assert annotations_of(first)[FAILURES] == str(failures)
+            await jobs.end(first, "Failed")
+            assert len(await jobs.active()) == len(others) == 2
+            if failures == 0:
+                # It alone knows how often its index has failed.
+                assert (
+                    FINALIZER
+                    in (await jobs.world.get(PODS, name_of(first)))["metadata"]["finalizers"]
+                )
+                await jobs.world.advance(9)
+                assert len(await jobs.active()) == 2
+            await jobs.world.advance(2)
+        assert (await jobs.status())["failedIndexes"] == "0"
+        for pod in await jobs.active():
+            await jobs.end(pod)
+        found = await jobs.get()
+        assert condition_of(found, "Failed")["reason"] == "FailedIndexes"
+        assert condition_of(found, "FailureTarget")["message"] == "Job has failed indexes"
+        assert found["status"]["completedIndexes"] == "1,2"
+        assert (found["status"]["succeeded"], found["status"]["failed"]) == (2, 2)
+        assert not any("finalizers" in p["metadata"] for p in await jobs.world.pods())
+
+
+async def test_too_many_failed_indexes_end_the_job(tmp_path):
+    async with jobs_of(tmp_path) as jobs:
+        limits = {"backoffLimitPerIndex": 0, "maxFailedIndexes": 1}
+        await jobs.create(completions=5, parallelism=3, completionMode="Indexed", **limits)
+        for _ in range(2):
+            assert "conditions" not in await jobs.status()
+            await jobs.end((await jobs.active())[0], "Failed")
+        reason = condition_of(await jobs.get(), "FailureTarget")["reason"]
+        assert reason == "MaxFailedIndexesExceeded"
+        assert not [pod for pod in await jobs.active() if not is_deleting(pod)]
+
+
+async def test_a_rule_may_give_up_an_index(tmp_path):
+    async with jobs_of(tmp_path) as jobs:
+        codes = {"operator": "In", "values": [1]}
+        rules = [{"action": "FailIndex", "onExitCodes": codes}]
+        limits = {"backoffLimitPerIndex": 5, "podFailurePolicy": {"rules": rules}}
+        await jobs.create(completions=2, parallelism=1, completionMode="Indexed", **limits)
+        await jobs.end((await jobs.active())[0], "Failed")
+        assert (await jobs.status())["failedIndexes"] == "0"
+        (other,) = await jobs.active()
+        assert index_of(other) == 1
+
+
+async def test_a_job_that_another_manages_is_left_to_it(tmp_path):
+    async with jobs_of(tmp_path) as jobs:
+        await jobs.create(managedBy="example.com/runner", ttlSecondsAfterFinished=5)
+        await jobs.world.advance(30)
+        assert await jobs.world.pods() == []
+        assert "startTime" not in await jobs.status()
+        ended = [{"type": "Complete", "status": "True"}]
+        ended[0]["lastTransitionTime"] = rfc3339(jobs.world.clock.time())
+        await jobs.world.client.patch(
+            JOBS, "pi", {"status": {"conditions": ended}}, namespace="default", subresource="status"
+        )
+        await jobs.world.advance(6)
+        with pytest.raises(NotFound):
+            await jobs.get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
 from tidegate.workloads.deployments.rollout import (
@@ -72,6 +73,7 @@ def test_a_lagging_status_does_not_shrink_twice():
     assert shrunk == {}
 
 
+@unhurried(deadline=None)
 @given(
     replicas=st.integers(1, 50),
     surge=st.integers(0, 10),
@@ -104,6 +106,7 @@ def test_a_rollout_of_ready_pods_ends_within_its_bounds(replicas, surge, unavail
     assert all(rs.wanted == 0 for rs in old)
 
 
+@unhurried(deadline=None)
 @given(
     replicas=st.integers(0, 60),
     surge=st.integers(0, 10),

@@ -19,7 +19,6 @@ from tidegate.kube.objects import (
     name_of,
     namespace_of,
     resource_version_of,
-    spec_of,
     status_of,
     thaw,
     uid_of,
@@ -29,6 +28,7 @@ from tidegate.kube.waiting import all_of
 from tidegate.workloads.bursts import BURST, attempt
 from tidegate.workloads.expectations import Expectations
 from tidegate.workloads.jobs import policy
+from tidegate.workloads.jobs.index_failures import IndexFailure
 from tidegate.workloads.jobs.pods import FINALIZER, finalizers_of, is_tracked, job_pod, new_pod
 from tidegate.workloads.jobs.policy import Plan
 from tidegate.workloads.jobs.status import (
@@ -49,6 +49,8 @@ from tidegate.workloads.ownership import (
     orphans,
 )
 from tidegate.workloads.pods import is_active
+
+_OURSELVES = "kubernetes.io/job-controller"
 
 
 class JobController:
@@ -103,6 +105,9 @@ class JobController:
         if cached is None:
             return None
         job = self._newest(cached)
+        if job["spec"].get("managedBy", _OURSELVES) != _OURSELVES:
+            ended = finished_at(job)
+            return None if ended is None else await self._expire(job, ended)
         pods = await claim(self._client, self._pods, job)
         over = finished_at(job)
         if over is not None:
@@ -113,7 +118,7 @@ class JobController:
     async def _advance(self, job: Object, pods: Sequence[Object]) -> float | None:
         pods = await all_of(*(self._tracked(job, pod) for pod in pods))
         now = self._clock.time()
-        patient = spec_of(job).get("podReplacementPolicy") == "Failed"
+        patient = job["spec"].get("podReplacementPolicy") == "Failed"
         views = [job_pod(pod, replaced_when_ended=patient) for pod in pods]
         plan = policy.plan(
             job_spec(job),
@@ -159,15 +164,20 @@ class JobController:
 
     async def _create(self, job: Object, plan: Plan) -> ApiError | None:
         indexes: list[int | None] = [*plan.create_indexes, *[None] * plan.create][:BURST]
-        created, failure = await attempt(self._create_one(job, index) for index in indexes)
+        last = {None: None, **plan.index_failures}
+        created, failure = await attempt(
+            self._create_one(job, index, last.get(index)) for index in indexes
+        )
         for pod in created:
             await self._events.normal(job, "SuccessfulCreate", f"Created pod: {name_of(pod)}")
         if failure is not None:
             await self._events.warning(job, "FailedCreate", f"Error creating: {failure}")
         return failure
 
-    async def _create_one(self, job: Object, index: int | None) -> Object:
-        pod, owner = new_pod(job, index), uid_of(job)
+    async def _create_one(
+        self, job: Object, index: int | None, last: IndexFailure | None
+    ) -> Object:
+        pod, owner = new_pod(job, index, last), uid_of(job)
         self._coming.setdefault(owner, {})[name_of(pod)] = index
         with self._expectations.create(owner, name_of(pod)):
             return await self._client.create(PODS, pod)
@@ -246,7 +256,7 @@ class JobController:
 
     async def _expire(self, job: Object, over: float) -> float | None:
         """Delete a finished job when its time is up."""
-        lifetime = spec_of(job).get("ttlSecondsAfterFinished")
+        lifetime = job["spec"].get("ttlSecondsAfterFinished")
         if lifetime is None or is_deleting(job):
             return None
         left = over + float(lifetime) - self._clock.time()

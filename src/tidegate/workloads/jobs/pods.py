@@ -15,6 +15,7 @@ from tidegate.kube.objects import (
     status_of,
     uid_of,
 )
+from tidegate.workloads.jobs.index_failures import IndexFailure
 from tidegate.workloads.jobs.policy import JobPod
 from tidegate.workloads.jobs.rules import Failure
 from tidegate.workloads.pods import (
@@ -28,6 +29,8 @@ from tidegate.workloads.pods import (
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
+FAILURES = "batch.kubernetes.io/job-index-failure-count"
+IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 _MAX_BASE_LENGTH = 51
 
@@ -52,6 +55,8 @@ def job_pod(pod: Object, *, replaced_when_ended: bool = False) -> JobPod:
         ended=_ended(pod, statuses),
         restarts=sum(int(status.get("restartCount") or 0) for status in statuses),
         rank=tuple(float(part) for part in scale_down_rank(pod)),
+        index_failures=_number(pod, FAILURES),
+        index_ignored=_number(pod, IGNORED),
         failure=_failure(pod, statuses) if phase_of(pod) == "Failed" else Failure(),
     )
 
@@ -67,12 +72,11 @@ def finalizers_of(pod: Object) -> list[str]:
 
 def index_of(pod: Object) -> int | None:
     """The pod's completion index; None for one that has none."""
-    text = annotations_of(pod).get(INDEX, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return _number(pod, INDEX) if INDEX in annotations_of(pod) else None
 
 
-def new_pod(job: Object, index: int | None) -> Object:
-    """The next pod of a job, with its index where it has one."""
+def new_pod(job: Object, index: int | None, last: IndexFailure | None = None) -> Object:
+    """The next pod of a job, with its index where it has one, and the last failure of that."""
     pod = pod_from_template(job)
     metadata: Object = pod["metadata"]
     metadata["finalizers"] = [*finalizers_of(pod), FINALIZER]
@@ -81,7 +85,12 @@ def new_pod(job: Object, index: int | None) -> Object:
     base = f"{name_of(job)[:_MAX_BASE_LENGTH]}-{index}"
     metadata["name"] = f"{base}-{random_suffix()}"
     metadata["generateName"] = f"{base}-"
-    metadata.setdefault("annotations", {})[INDEX] = str(index)
+    annotations: Object = metadata.setdefault("annotations", {})
+    annotations[INDEX] = str(index)
+    if job["spec"].get("backoffLimitPerIndex") is not None:
+        annotations[FAILURES] = str(last.counted if last else 0)
+        if last is not None and last.ignored:
+            annotations[IGNORED] = str(last.ignored)
     metadata.setdefault("labels", {})[INDEX] = str(index)
     spec: Object = pod["spec"]
     spec.setdefault("hostname", base)
@@ -89,6 +98,11 @@ def new_pod(job: Object, index: int | None) -> Object:
         for container in cast("list[Object]", spec.get(kind) or []):
             _add_index(container)
     return pod
+
+
+def _number(pod: Object, annotation: str) -> int:
+    text = annotations_of(pod).get(annotation, "")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _failure(pod: Object, statuses: list[Object]) -> Failure:

@@ -7,10 +7,18 @@ The indexes of an Indexed job need no such step, for a set cannot count twice.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tidegate.workloads.jobs.index_failures import (
+    IndexFailure,
+    back_off_delay,
+    failed_indexes,
+    last_failures,
+    wait_of,
+)
 from tidegate.workloads.jobs.rules import (
+    FAIL_INDEX,
     FAIL_JOB,
     IGNORE,
     Failure,
@@ -20,9 +28,6 @@ from tidegate.workloads.jobs.rules import (
     satisfied,
 )
 
-BACK_OFF_SECONDS = 10.0
-MAX_BACK_OFF_SECONDS = 360.0
-
 
 @dataclass(frozen=True)
 class JobSpec:
@@ -31,6 +36,8 @@ class JobSpec:
     Attributes:
         completions: pods that must succeed; None ends the job when one has and none runs.
         backoff_limit: failures that are tried again.
+        index_limit: of each index; None for no limit of its own.
+        max_failed_indexes: more end the job at once; None for any number.
         deadline: seconds from the start; None for none.
         indexed: each completion has an index.
         restarts: failed containers start again in their pods (`OnFailure`).
@@ -47,6 +54,8 @@ class JobSpec:
     restarts: bool = False
     failure_rules: tuple[FailureRule, ...] = ()
     success_rules: tuple[SuccessRule, ...] = ()
+    index_limit: int | None = None
+    max_failed_indexes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,12 @@ class Outcome:
 
 REACHED = Outcome(True, "CompletionsReached", "Reached expected number of succeeded pods")
 LIMIT = Outcome(False, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+FAILED_INDEXES = Outcome(False, "FailedIndexes", "Job has failed indexes")
+TOO_MANY_FAILED = Outcome(
+    False,
+    "MaxFailedIndexesExceeded",
+    "Job has exceeded the specified maximal number of failed indexes",
+)
 LATE = Outcome(False, "DeadlineExceeded", "Job was active longer than specified deadline")
 
 
@@ -72,6 +87,7 @@ class Counts:
         succeeded, failed: pods counted; of an Indexed job `completed` counts instead of succeeded.
         uncounted_succeeded, uncounted_failed: uids of pods seen to have ended.
         completed: indexes that have succeeded.
+        failed_indexes: those that are not tried again.
         outcome: decided already.
     """
 
@@ -81,6 +97,7 @@ class Counts:
     uncounted_succeeded: frozenset[str] = frozenset()
     uncounted_failed: frozenset[str] = frozenset()
     completed: frozenset[int] = frozenset()
+    failed_indexes: frozenset[int] = frozenset()
     outcome: Outcome | None = None
 
 
@@ -98,6 +115,7 @@ class JobPod:
         restarts: of all its containers.
         rank: those of low rank go first.
         failure: how it has failed, if it has.
+        index_failures, index_ignored: failures of its index before it that count, and that do not.
     """
 
     uid: str
@@ -111,6 +129,8 @@ class JobPod:
     restarts: int = 0
     rank: tuple[float, ...] = ()
     failure: Failure = field(default_factory=Failure)
+    index_failures: int = 0
+    index_ignored: int = 0
 
     @property
     def succeeded(self) -> bool:
@@ -142,6 +162,7 @@ class Plan:
         delete: uids of pods that end with the job; they count as failed.
         counts: for the status.
         finished: nothing is left to be counted or ended: the outcome is final.
+        index_failures: the last failures of indexes in `create_indexes`.
         release: uids of pods that may lose the finalizer once the status is written.
         look_again: seconds after which time alone changes the plan.
     """
@@ -149,6 +170,7 @@ class Plan:
     counts: Counts
     create: int = 0
     create_indexes: tuple[int, ...] = ()
+    index_failures: Mapping[int, IndexFailure] = field(default_factory=dict[int, IndexFailure])
     give_up: tuple[str, ...] = ()
     delete: tuple[str, ...] = ()
     finished: bool = False
@@ -163,6 +185,7 @@ class _Tally:
     failed: int
     active: list[JobPod] = field(default_factory=list[JobPod])
     lingering: list[JobPod] = field(default_factory=list[JobPod])
+    last: dict[int, IndexFailure] = field(default_factory=dict[int, IndexFailure])
 
 
 def plan(
@@ -199,6 +222,9 @@ def plan(
             finished=not left,
             release=release,
         )
+    if manages:
+        needed = _still_needed(counts, tally, pods)
+        release = tuple(uid for uid in release if uid not in needed)
     if spec.suspended:
         gone = tuple(pod.uid for pod in active) if manages else ()
         return Plan(replace(counts, started=None), give_up=gone, release=release)
@@ -207,8 +233,9 @@ def plan(
         deadline = counts.started + spec.deadline - now
     if not manages:
         return Plan(counts, release=release, look_again=deadline)
-    step = _manage(spec, counts, tally, coming)
-    wait = back_off([pod for pod in pods if not _is_ignored(spec, pod)], now)
+    step = _manage(spec, counts, tally, coming, now)
+    tried = [pod for pod in pods if not _is_ignored(spec, pod)]
+    wait = back_off(tried, now) if spec.index_limit is None else 0.0
     if (step.create or step.create_indexes) and wait > 0:
         step = Plan(counts, give_up=step.give_up, look_again=wait)
     looks = [look for look in (step.look_again, deadline) if look is not None]
@@ -216,6 +243,7 @@ def plan(
         counts,
         create=step.create,
         create_indexes=step.create_indexes,
+        index_failures=tally.last,
         give_up=step.give_up,
         release=release,
         look_again=min(looks, default=None),
@@ -234,9 +262,7 @@ def back_off(pods: Iterable[JobPod], now: float) -> float:
     failures = [pod.ended for pod in failed if pod.ended > last_success]
     if not failures:
         return 0.0
-    exponent = min(len(failures) - 1, 10)
-    delay = min(BACK_OFF_SECONDS * 2**exponent, MAX_BACK_OFF_SECONDS)
-    return max(0.0, max(failures) + delay - now)
+    return max(0.0, max(failures) + back_off_delay(len(failures)) - now)
 
 
 def _tally(spec: JobSpec, counts: Counts, pods: Sequence[JobPod]) -> _Tally:
@@ -251,6 +277,10 @@ def _tally(spec: JobSpec, counts: Counts, pods: Sequence[JobPod]) -> _Tally:
         }
         counts = replace(counts, completed=frozenset(completed), succeeded=len(completed))
         succeeded = set[str]()
+    failures = _failures_of_indexes(spec, pods)
+    if spec.index_limit is not None:
+        hopeless = counts.failed_indexes | failed_indexes(failures, spec.index_limit)
+        counts = replace(counts, failed_indexes=hopeless - counts.completed)
     done_succeeded = counts.uncounted_succeeded - tracked
     done_failed = counts.uncounted_failed - tracked
     counts = replace(
@@ -266,14 +296,48 @@ def _tally(spec: JobSpec, counts: Counts, pods: Sequence[JobPod]) -> _Tally:
         counts.failed + len(counts.uncounted_failed),
         [pod for pod in pods if pod.active],
         [pod for pod in pods if not pod.over and not pod.active],
+        last_failures(failures),
     )
 
 
+def _failures_of_indexes(spec: JobSpec, pods: Sequence[JobPod]) -> list[IndexFailure]:
+    """The failed pods of a job whose indexes have a limit each."""
+    failures: list[IndexFailure] = []
+    for pod in pods if spec.index_limit is not None else ():
+        failed = pod.phase == "Failed" or (pod.tracked and pod.failed)
+        if not failed or pod.index is None or not 0 <= pod.index < (spec.completions or 0):
+            continue
+        failures.append(
+            IndexFailure(
+                pod.uid,
+                pod.index,
+                pod.index_failures,
+                pod.index_ignored,
+                pod.ended,
+                counts=not _is_ignored(spec, pod),
+                final=_action(spec, pod) == FAIL_INDEX,
+            )
+        )
+    return failures
+
+
+def _still_needed(counts: Counts, tally: _Tally, pods: Sequence[JobPod]) -> set[str]:
+    """Failed pods that alone know how often their index has failed."""
+    followed = {pod.index for pod in pods if not pod.over}
+    over = counts.completed | counts.failed_indexes | followed
+    return {failure.uid for index, failure in tally.last.items() if index not in over}
+
+
 def _is_ignored(spec: JobSpec, pod: JobPod) -> bool:
+    return _action(spec, pod) == IGNORE
+
+
+def _action(spec: JobSpec, pod: JobPod) -> str:
+    """What the rules make of a failed pod; empty where none matches."""
     if pod.phase != "Failed" or not spec.failure_rules:
-        return False
+        return ""
     verdict = judge(spec.failure_rules, pod.failure)
-    return verdict is not None and verdict.action == IGNORE
+    return verdict.action if verdict is not None else ""
 
 
 def _fatal(spec: JobSpec, pods: Sequence[JobPod]) -> Outcome | None:
@@ -302,6 +366,11 @@ def _outcome(
         and now - counts.started >= spec.deadline
     ):
         return LATE
+    hopeless, completions = len(counts.failed_indexes), spec.completions or 0
+    if spec.max_failed_indexes is not None and hopeless > spec.max_failed_indexes:
+        return TOO_MANY_FAILED
+    if hopeless and hopeless + tally.succeeded >= completions:
+        return FAILED_INDEXES
     rule = satisfied(spec.success_rules, counts.completed)
     if rule is not None:
         return Outcome(True, "SuccessPolicy", f"Matched rules at index {rule}")
@@ -310,7 +379,9 @@ def _outcome(
     return REACHED if tally.succeeded >= spec.completions else None
 
 
-def _manage(spec: JobSpec, counts: Counts, tally: _Tally, coming: Collection[int | None]) -> Plan:
+def _manage(
+    spec: JobSpec, counts: Counts, tally: _Tally, coming: Collection[int | None], now: float
+) -> Plan:
     """Bring the number of active pods to what is wanted."""
     active = tally.active
     surplus = _unwanted(spec, counts, active)
@@ -327,10 +398,14 @@ def _manage(spec: JobSpec, counts: Counts, tally: _Tally, coming: Collection[int
     if not spec.indexed:
         return Plan(counts, create=wanted - present, give_up=tuple(surplus))
     there = (*kept, *tally.lingering)
-    taken = {pod.index for pod in there} | set(coming) | counts.completed
+    taken = {pod.index for pod in there} | set(coming) | counts.completed | counts.failed_indexes
+    waits = {index: wait_of(failure, now) for index, failure in tally.last.items()}
+    waits = {index: wait for index, wait in waits.items() if wait > 0 and index not in taken}
+    taken |= waits.keys()
     free = (index for index in range(spec.completions or 0) if index not in taken)
     indexes = tuple(index for _, index in zip(range(wanted - present), free, strict=False))
-    return Plan(counts, create_indexes=indexes, give_up=tuple(surplus))
+    soonest = min(waits.values(), default=None)
+    return Plan(counts, create_indexes=indexes, give_up=tuple(surplus), look_again=soonest)
 
 
 def _wanted(spec: JobSpec, tally: _Tally) -> int | None:
@@ -338,7 +413,8 @@ def _wanted(spec: JobSpec, tally: _Tally) -> int | None:
     if spec.completions is None:
         # A work queue: when one has succeeded, the others know that the queue is empty.
         return None if tally.succeeded else spec.parallelism
-    return min(spec.parallelism, max(0, spec.completions - tally.succeeded))
+    left = spec.completions - tally.succeeded - len(tally.counts.failed_indexes)
+    return min(spec.parallelism, max(0, left))
 
 
 def _unwanted(spec: JobSpec, counts: Counts, active: Sequence[JobPod]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from tidegate.kube.objects import Object
 from tidegate.workloads.jobs.indexes import parse_indexes
 
-FAIL_JOB, IGNORE = "FailJob", "Ignore"
+FAIL_JOB, FAIL_INDEX, IGNORE = "FailJob", "FailIndex", "Ignore"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from tidegate.kube.objects import (
     condition_of,
     conditions_of,
     is_condition_true,
-    spec_of,
     status_of,
     with_condition,
 )
@@ -24,7 +23,7 @@ _DECIDED = (("SuccessCriteriaMet", True), ("FailureTarget", False), (COMPLETE, T
 
 def job_spec(job: Object) -> JobSpec:
     """What is wanted."""
-    spec = spec_of(job)
+    spec = job["spec"]
     completions, deadline = spec.get("completions"), spec.get("activeDeadlineSeconds")
     pod_spec: Object = spec["template"]["spec"]
     return JobSpec(
@@ -37,12 +36,14 @@ def job_spec(job: Object) -> JobSpec:
         restarts=pod_spec.get("restartPolicy") == "OnFailure",
         failure_rules=failure_rules(spec),
         success_rules=success_rules(spec),
+        index_limit=spec.get("backoffLimitPerIndex"),
+        max_failed_indexes=spec.get("maxFailedIndexes"),
     )
 
 
 def counts_of(job: Object) -> Counts:
     """What the status says."""
-    spec, status = spec_of(job), status_of(job)
+    spec, status = job["spec"], status_of(job)
     uncounted: Object = status.get("uncountedTerminatedPods") or {}
     started = status.get("startTime")
     completions = int(spec.get("completions") or 0)
@@ -53,6 +54,7 @@ def counts_of(job: Object) -> Counts:
         uncounted_succeeded=frozenset(uncounted.get("succeeded") or ()),
         uncounted_failed=frozenset(uncounted.get("failed") or ()),
         completed=parse_indexes(str(status.get("completedIndexes") or ""), completions),
+        failed_indexes=parse_indexes(str(status.get("failedIndexes") or ""), completions),
         outcome=_outcome(job),
     )
 
@@ -107,6 +109,8 @@ def status_for(
         status["startTime"] = rfc3339(counts.started)
     if counts.completed:
         status["completedIndexes"] = format_indexes(counts.completed)
+    if spec.index_limit is not None:
+        status["failedIndexes"] = format_indexes(counts.failed_indexes)
     conditions = _conditions(job, spec, plan, rfc3339(now))
     if conditions:
         status["conditions"] = conditions

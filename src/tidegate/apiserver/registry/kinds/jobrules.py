@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.kinds.checks import supported
+from tidegate.apiserver.registry.kinds.checks import not_negative, supported
 from tidegate.apiserver.values import objects, section
 from tidegate.kube.objects import Object
 
-_ACTIONS = ("Count", "FailJob", "Ignore")
+_ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 _OPERATORS = ("In", "NotIn")
 _REPLACEMENTS = ("Failed", "TerminatingOrFailed")
 _STATUSES = ("False", "True", "Unknown")
@@ -52,7 +52,11 @@ def validate_failure_policy(spec: Object, errors: FieldErrors) -> None:
         for container in objects(section(spec, "template", "spec").get(kind))
     }
     for index, rule in enumerate(rules):
-        _validate_rule(rule, names, f"{path}[{index}]", errors)
+        where = f"{path}[{index}]"
+        _validate_rule(rule, names, where, errors)
+        if rule.get("action") == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
+            detail = "requires the backoffLimitPerIndex to be set"
+            errors.invalid(f"{where}.action", "FailIndex", detail)
 
 
 def _validate_rule(rule: Object, names: set[str], path: str, errors: FieldErrors) -> None:
@@ -85,6 +89,27 @@ def _validate_codes(codes: Object, names: set[str], path: str, errors: FieldErro
     name = codes.get("containerName")
     if name and name not in names:
         errors.invalid(f"{path}.containerName", name, "must be one of the container names")
+
+
+def validate_index_limits(spec: Object, errors: FieldErrors) -> None:
+    """`backoffLimitPerIndex` and `maxFailedIndexes`."""
+    limit, most = spec.get("backoffLimitPerIndex"), spec.get("maxFailedIndexes")
+    for name, value in (("backoffLimitPerIndex", limit), ("maxFailedIndexes", most)):
+        not_negative(spec, name, "spec", errors)
+        if value is not None and spec.get("completionMode") != "Indexed":
+            errors.invalid(f"spec.{name}", value, "requires indexed completion mode")
+    if most is not None and limit is None:
+        errors.required("spec.backoffLimitPerIndex", "when maxFailedIndexes is specified")
+    if most is not None and most > int(spec.get("completions") or most):
+        detail = "must be less than or equal to completions"
+        errors.invalid("spec.maxFailedIndexes", most, detail)
+    restart = section(spec, "template", "spec").get("restartPolicy")
+    if limit is not None and restart == "OnFailure":
+        errors.invalid(
+            "spec.template.spec.restartPolicy",
+            restart,
+            'only "Never" is supported when backoffLimitPerIndex is specified',
+        )
 
 
 def validate_success_policy(spec: Object, errors: FieldErrors) -> None:

@@ -8,10 +8,12 @@ from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.jobrules import (
     default_failure_policy,
     validate_failure_policy,
+    validate_index_limits,
     validate_success_policy,
 )
 from tidegate.apiserver.registry.kinds.poddefaults import default_template
 from tidegate.apiserver.registry.kinds.podvalidation import validate_template
+from tidegate.apiserver.registry.names import subdomain_problem
 from tidegate.apiserver.values import ensure, mapping, section
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import JOBS
@@ -21,6 +23,8 @@ _CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 _MODES = ("Indexed", "NonIndexed")
 _RESTARTS = ("OnFailure", "Never")
 _MAX_INDEXED = 100_000
+_UNLIMITED = 2**31 - 1
+_MAX_MANAGER = 63
 
 
 def _default_job(obj: Object) -> None:
@@ -29,7 +33,7 @@ def _default_job(obj: Object) -> None:
         spec["completions"] = 1
     for name, value in (
         ("parallelism", 1),
-        ("backoffLimit", 6),
+        ("backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else _UNLIMITED),
         ("completionMode", "NonIndexed"),
         ("suspend", False),
     ):
@@ -79,9 +83,25 @@ def _validate_job(obj: Object, old: Object | None, errors: FieldErrors) -> None:
         errors.required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
     validate_failure_policy(spec, errors)
     validate_success_policy(spec, errors)
+    validate_index_limits(spec, errors)
+    _validate_manager(spec, errors)
     _validate_selector(obj, spec, template, errors)
     if old is not None:
         _validate_change(spec, section(old, "spec"), section(old, "status"), errors)
+
+
+def _validate_manager(spec: Object, errors: FieldErrors) -> None:
+    manager = spec.get("managedBy")
+    if manager is None:
+        return
+    domain, slash, rest = str(manager).partition("/")
+    problem = subdomain_problem(domain)
+    if not slash or not domain or not rest:
+        problem = 'must be a domain-prefixed path (such as "acme.io/foo")'
+    elif len(manager) > _MAX_MANAGER:
+        errors.too_long("spec.managedBy", _MAX_MANAGER)
+    if problem:
+        errors.invalid("spec.managedBy", manager, problem)
 
 
 def _validate_indexed(spec: Object, errors: FieldErrors) -> None:
@@ -113,7 +133,7 @@ def _validate_change(spec: Object, old: Object, status: Object, errors: FieldErr
         errors.immutable("spec.completions", old.get("completions"), spec.get("completions"))
     errors.immutable("spec.selector", old.get("selector"), spec.get("selector"))
     errors.immutable("spec.completionMode", old["completionMode"], spec["completionMode"])
-    for name in ("podFailurePolicy", "successPolicy"):
+    for name in ("podFailurePolicy", "successPolicy", "backoffLimitPerIndex", "managedBy"):
         errors.immutable(f"spec.{name}", old.get(name), spec.get(name))
     before, after = old["template"], spec["template"]
     if old.get("suspend") and not status.get("startTime"):

@@ -13,9 +13,12 @@ Job: Runs pods until as many as wanted have succeeded.
 JobSpec: The pods to run, and when the job has succeeded or failed.
   activeDeadlineSeconds int64 # Seconds from its start after which an unfinished job fails.
   backoffLimit int32 # Failed pods that are still tried again. Defaults to 6.
+  backoffLimitPerIndex int32 # Failures of each index that are still tried again.
   completionMode string # NonIndexed or Indexed. Defaults to NonIndexed.
   completions int32 # Pods that must succeed; without it one that succeeds ends the job.
   manualSelector bool # Whether selector is the user's; normally it is generated.
+  managedBy string # Who runs the job; others than kubernetes.io/job-controller are left to it.
+  maxFailedIndexes int32 # Failed indexes beyond which the job fails at once.
   parallelism int32 # The most pods at once. Defaults to 1.
   podFailurePolicy PodFailurePolicy # Which failures end the job at once or do not count.
   podReplacementPolicy string # TerminatingOrFailed, or Failed to wait for the end of old pods.
@@ -29,7 +32,7 @@ PodFailurePolicy: What becomes of failures; the first rule that matches counts.
   rules! []PodFailurePolicyRule atomic
 
 PodFailurePolicyRule: What becomes of a failure that matches.
-  action! string # FailJob, Ignore or Count.
+  action! string # FailJob, FailIndex, Ignore or Count.
   onExitCodes PodFailurePolicyOnExitCodesRequirement # A container has ended with such a code.
   onPodConditions []PodFailurePolicyOnPodConditionsPattern atomic # The pod has one of these.
 
@@ -55,6 +58,7 @@ JobStatus: How far a job has come.
   completionTime time # When the job succeeded.
   conditions []JobCondition atomic # Aspects of the state.
   failed int32 # Pods that have failed.
+  failedIndexes string # Indexes that are not tried again, as in 1,3-5,7.
   ready int32 # Active pods that are ready.
   startTime time # When the job was started or resumed.
   succeeded int32 # Pods that have succeeded.
