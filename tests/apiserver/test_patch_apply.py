@@ -85,7 +85,7 @@ async def test_another_managers_value_is_a_conflict_and_force_takes_it(tmp_path)
         with pytest.raises(Conflict) as refused:
             await apply("bob", deployment(replicas=3))
         assert refused.value.message == (
-            'Apply failed with 1 conflict: conflict with "alice" using apps/v1: .spec.replicas'
+            'Apply failed with 1 conflict: conflict with "alice": .spec.replicas'
         )
         assert refused.value.causes[0].field == ".spec.replicas"
         forced = await apply("bob", deployment(replicas=3), force=True)

@@ -84,7 +84,7 @@ class Admission:
     ) -> Object:
         """The next version of the main resource. Raises BadRequest, Invalid, Conflict."""
         obj = self.decode(context, spec, obj)
-        check_preconditions(spec, obj, old)
+        check_preconditions(spec, obj, old, required=not spec.unconditional_update)
         metadata.prepare_update(spec, obj, old, namespace=namespace)
         if spec.status_subresource:
             restore(obj, old, "status")
@@ -101,7 +101,7 @@ class Admission:
             Conflict: uid or resourceVersion differ.
         """
         obj = self.decode(context, spec, obj)
-        check_preconditions(spec, obj, old)
+        check_preconditions(spec, obj, old, required=not spec.unconditional_update)
         new = {**old, "metadata": dict(old["metadata"])}
         if spec.strategic and obj["metadata"] != old["metadata"]:
             new["metadata"] = self._metadata_with_status(spec, obj, old)
@@ -260,12 +260,15 @@ def set_type(spec: KindSpec, obj: Object) -> None:
     obj["kind"], obj["apiVersion"] = kind, version
 
 
-def check_preconditions(spec: KindSpec, obj: Object, old: Object) -> None:
+def check_preconditions(
+    spec: KindSpec, obj: Object, old: Object, *, required: bool = False
+) -> None:
     """The name must be that of the request; uid and resourceVersion, where given, must match.
 
     Raises:
         BadRequest: the names differ.
         Conflict: uid or resourceVersion differ.
+        Invalid: the resourceVersion is `required` and not given.
     """
     given = metadata.metadata_of(obj)
     name = name_of(old)
@@ -281,6 +284,10 @@ def check_preconditions(spec: KindSpec, obj: Object, old: Object) -> None:
             f"Precondition failed: UID in precondition: {uid}, UID in object meta: {uid_of(old)}",
         )
     version = given.get("resourceVersion")
+    if not version and required:
+        errors = FieldErrors()
+        errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        errors.raise_for(spec.resource, obj)
     if version and version != old["metadata"]["resourceVersion"]:
         raise conflict(spec.resource, name)
     given["resourceVersion"] = old["metadata"]["resourceVersion"]

@@ -199,6 +199,30 @@ class Api:
         stored = await self._replace(context, spec, key, new, old)
         return self._shown(spec, subresource, stored)
 
+    async def put(
+        self,
+        context: RequestContext,
+        spec: KindSpec,
+        name: str,
+        obj: Object,
+        *,
+        namespace: str | None = None,
+        subresource: str = "",
+    ) -> tuple[Stored, bool]:
+        """Update, or make what is not there of kinds that allow it; the second value tells."""
+        key = Key(namespace or "", name)
+        there = self.store.newest(spec.bucket, key) is not None
+        if there or subresource or not spec.create_on_update:
+            updated = await self.update(
+                context, spec, name, obj, namespace=namespace, subresource=subresource
+            )
+            return updated, False
+        self._begin(context, "update", spec, "", namespace, name)
+        self.authorize(context, "create", spec, namespace=namespace, name=name)
+        _check_name(obj, name)
+        metadata_of(obj).pop("resourceVersion", None)
+        return self._shown(spec, "", await self._create(context, spec, obj, namespace)), True
+
     async def patch(
         self,
         context: RequestContext,
@@ -318,14 +342,13 @@ class Api:
         if not isinstance(config, dict) or subresource not in ("", "status", "scale"):
             raise BadRequest("an apply configuration must be an object, its status or its scale")
         wanted = mapping(config)  # pyright: ignore[reportUnknownArgumentType]
+        for field in ("apiVersion", "kind"):
+            if not wanted.get(field):
+                raise BadRequest(f"an apply configuration must have {field}")
         if subresource == "scale" and spec.scale:
             wanted = applied_scale(spec.resource, spec.scale, wanted)
         namespace = key.namespace or None
-        named = metadata_of(wanted).setdefault("name", key.name)
-        if named != key.name:
-            raise BadRequest(
-                f"the name of the object ({named}) does not match the name on the URL ({key.name})"
-            )
+        _check_name(wanted, key.name)
         old = self.store.newest(spec.bucket, key)
         if old is None and subresource:
             raise not_found(spec.resource, key.name)
@@ -413,6 +436,14 @@ class Api:
             scale = scale_of(spec.scale, stored.object)
             return Stored(scale, orjson.dumps(scale), stored.version)
         return served(spec, stored)
+
+
+def _check_name(obj: Object, name: str) -> None:
+    named = metadata_of(obj).setdefault("name", name)
+    if named != name:
+        raise BadRequest(
+            f"the name of the object ({named}) does not match the name on the URL ({name})"
+        )
 
 
 def _namespace_in(spec: KindSpec, obj: Object) -> str | None:

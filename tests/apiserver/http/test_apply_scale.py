@@ -28,7 +28,7 @@ async def test_the_scale_is_applied_and_its_replicas_owned(face: Face) -> None:
     assert created.status_code == 201, created.text
     refused = await http.patch(f"{url}/scale?fieldManager=two", json=scale(2), headers=APPLY)
     assert refused.status_code == 409
-    assert 'conflict with "one" using apps/v1: .spec.replicas' in refused.json()["message"]
+    assert 'conflict with "one": .spec.replicas' in refused.json()["message"]
     forced = await http.patch(
         f"{url}/scale?fieldManager=two&force=true", json=scale(2), headers=APPLY
     )

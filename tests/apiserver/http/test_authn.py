@@ -214,7 +214,7 @@ async def test_access_reviews(face: Face) -> None:
     )
     assert rules.json()["status"]["resourceRules"][0]["verbs"] == ["*"]
     response = await admin.post(f"{REVIEWS}/selfsubjectaccessreviews", json={"spec": {}})
-    assert response.status_code == 400
+    assert response.status_code == 422
 
 
 async def test_clients_of_the_process_have_their_own_rights_only(face: Face) -> None:

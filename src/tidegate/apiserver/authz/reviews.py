@@ -12,10 +12,11 @@ from tidegate.apiserver.authn.authenticator import Authenticator
 from tidegate.apiserver.authn.tokens import ISSUER
 from tidegate.apiserver.authz.authorizer import RbacAuthorizer
 from tidegate.apiserver.authz.rbac import Action, Rule
+from tidegate.apiserver.registry.fielderrors import FieldErrors, invalid_object
 from tidegate.apiserver.registry.schemas.builtin import reference, schema_name
 from tidegate.apiserver.registry.spec import CreateHandler, KindSpec
 from tidegate.apiserver.requests import RequestContext, User
-from tidegate.kube.errors import BadRequest, Unauthorized
+from tidegate.kube.errors import BadRequest, Invalid, Unauthorized
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import Resource
 
@@ -53,8 +54,8 @@ class Reviews:
     async def _access(self, _context: RequestContext, review: Object) -> Object:
         spec: Object = review.get("spec") or {}
         if not spec.get("user") and not spec.get("groups"):
-            raise BadRequest(
-                'spec.user: Invalid value: "": at least one of user or group must be specified'
+            raise _invalid(
+                review, "spec.user", "", "at least one of user or group must be specified"
             )
         extra: dict[str, list[str]] = spec.get("extra") or {}
         user = User(
@@ -121,14 +122,26 @@ def _spec(group: str, short: str, kind: str, namespaced: bool, handler: CreateHa
     )
 
 
+def _invalid(review: Object, path: str, value: Any, detail: str) -> Invalid:
+    errors = FieldErrors()
+    errors.invalid(path, value, detail)
+    kind = str(review["kind"])
+    resource = Resource(_AUTHORIZATION, "v1", kind, f"{kind.lower()}s", namespaced=False)
+    return invalid_object(resource, review, errors.causes)
+
+
 def _action(review: Object) -> Action:
     spec: Object = review.get("spec") or {}
     resource: Object | None = spec.get("resourceAttributes")
     path: Object | None = spec.get("nonResourceAttributes")
     if (resource is None) == (path is None):
-        raise BadRequest(
-            "spec: Invalid value: exactly one of nonResourceAttributes or resourceAttributes "
-            "must be specified"
+        raise _invalid(
+            review,
+            "spec.resourceAttributes" if resource is None else "spec.nonResourceAttributes",
+            path,
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            if resource is None
+            else "cannot be specified in combination with resourceAttributes",
         )
     if path is not None:
         return Action(str(path.get("verb") or ""), path=str(path.get("path") or ""))
@@ -138,8 +151,11 @@ def _action(review: Object) -> Action:
         metadata: Object = review.get("metadata") or {}
         own = metadata.get("namespace")
         if own and namespace != own:
-            raise BadRequest(
-                "spec.resourceAttributes.namespace: must be the namespace of the review"
+            raise _invalid(
+                review,
+                "spec.resourceAttributes.namespace",
+                namespace,
+                "must match metadata.namespace",
             )
     return Action(
         verb=str(attributes.get("verb") or ""),

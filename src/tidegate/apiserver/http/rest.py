@@ -197,7 +197,7 @@ class ResourceHandler:
         target, exchange = call.target, call.exchange
         content_type = exchange.headers.get("content-type", "")
         obj = decode_object(await exchange.body(), content_type, context)
-        stored = await self._api.update(
+        stored, created = await self._api.put(
             context,
             call.spec,
             target.name,
@@ -205,7 +205,7 @@ class ResourceHandler:
             namespace=call.namespace,
             subresource=target.subresource,
         )
-        await self._answer(call, stored)
+        await self._answer(call, stored, code=201 if created else 200)
 
     async def _patch(self, call: Call) -> None:
         target, exchange = call.target, call.exchange
@@ -255,7 +255,9 @@ class ResourceHandler:
     async def _answer(self, call: Call, stored: Stored, *, code: int = 200) -> None:
         # Clients compare what a write answers with what a read shows: kubectl's `(no change)`.
         whole = self._api.with_owners(call.spec, stored)
-        view = view_for(call.exchange, call.spec, self._api.clock)
+        view = view_for(
+            call.exchange, call.spec, self._api.clock, subresource=call.target.subresource
+        )
         await call.exchange.reply(view.one(whole), code=code, content_type=view.content_type)
 
 

@@ -15,6 +15,7 @@ from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.storage.stored import Event, Stored
 from tidegate.apiserver.tables.columns import Layout
 from tidegate.apiserver.tables.render import layout_for, partial_metadata, render_table
+from tidegate.apiserver.tables.workloads import SCALES
 from tidegate.kube.client import EventType
 from tidegate.kube.clock import Clock
 from tidegate.kube.errors import BadRequest
@@ -40,7 +41,7 @@ class View(Protocol):
         ...
 
 
-def view_for(exchange: Exchange, spec: KindSpec, clock: Clock) -> View:
+def view_for(exchange: Exchange, spec: KindSpec, clock: Clock, *, subresource: str = "") -> View:
     """The form the client asks for in its Accept header.
 
     Raises:
@@ -53,7 +54,8 @@ def view_for(exchange: Exchange, spec: KindSpec, clock: Clock) -> View:
         include = exchange.query.get("includeObject") or "Metadata"
         if include not in _INCLUDES:
             raise BadRequest(f"includeObject: Unsupported value: {include!r}: use {_INCLUDES}")
-        return _TableView(layout_for(spec), clock, include, _content_type(media))
+        layout = SCALES if subresource == "scale" else layout_for(spec)
+        return _TableView(layout, clock, include, _content_type(media))
     if media.transform:
         return _MetadataView(_content_type(media))
     if exchange.query.get("pretty") in ("true", "1"):

@@ -147,9 +147,6 @@ def _check(config: Object, manager: Manager) -> None:
         )
     if mapping(config.get("metadata")).get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
-    for name in ("apiVersion", "kind"):
-        if not config.get(name):
-            raise BadRequest(f"an apply configuration must have {name}")
 
 
 def _own_part(fields: FieldSet, manager: Manager) -> FieldSet:
@@ -192,7 +189,7 @@ def _refuse_conflicts(taken: dict[Manager, FieldSet]) -> None:
     causes = [
         Cause(
             "FieldManagerConflict",
-            f'conflict with "{manager.name}" using {manager.api_version}',
+            f"conflict with {_named(manager)}",
             show_path(path),
         )
         for manager, paths in taken.items()
@@ -206,13 +203,23 @@ def _refuse_conflicts(taken: dict[Manager, FieldSet]) -> None:
     raise Conflict(f"Apply failed with {count}:{separator}{listed}", causes=causes)
 
 
+def _named(manager: Manager) -> str:
+    """A manager as Kubernetes names it in conflicts; whoever applies, whatever the version."""
+    text = f'"{manager.name}"'
+    if manager.subresource:
+        text += f' with subresource "{manager.subresource}"'
+    return f"{text} using {manager.api_version}" if manager.operation == "Update" else text
+
+
 def _drop(obj: Object, dropped: FieldSet, owned: FieldSet) -> Object:
     """Take out what this manager no longer wants and nobody else owns.
 
     Items go before their fields, for without its key fields an item would not be found.
     """
     for path in sorted(dropped - owned, key=lambda path: (len(path), path[-1] != SELF)):
-        if path[-1] == SELF and _has_owner_inside(path[:-1], owned):
+        # A field that was empty when it was applied may have been filled since.
+        place = path[:-1] if path[-1] == SELF else path
+        if _has_owner_inside(place, owned):
             continue
         obj = without(obj, path)
     return obj

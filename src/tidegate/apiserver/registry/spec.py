@@ -95,6 +95,8 @@ class KindSpec:
         scale: the scale subresource, if any.
         subresources: others, for discovery, as (name, kind, verbs).
         strategic: strategic merge patch is offered (built-in types only).
+        unconditional_update: an update need not say the version that it replaces.
+        create_on_update: an update of an object that is not there makes it.
         default_propagation: of a delete that names none, where it is not `Background`.
         custom: comes from a CustomResourceDefinition, so that other versions of it may be stored.
         complete: of a custom kind, gives an object the defaults that its schema has got since it
@@ -123,6 +125,8 @@ class KindSpec:
     scale: ScaleSpec | None = None
     subresources: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     strategic: bool = False
+    unconditional_update: bool = False
+    create_on_update: bool = False
     default_propagation: str = ""
     custom: bool = False
     complete: Callable[[Object], Object] | None = None

@@ -44,6 +44,16 @@ def _replica_set(obj: Object, now: float) -> list[Cell]:
     ]
 
 
+def _scale(obj: Object, now: float) -> list[Cell]:
+    spec, status = part(obj, "spec"), part(obj, "status")
+    return [
+        name_of(obj),
+        spec.get("replicas", 0),
+        status.get("replicas", 0),
+        age_of(obj, now),
+    ]
+
+
 def _job(obj: Object, now: float) -> list[Cell]:
     return [
         name_of(obj),
@@ -95,6 +105,11 @@ DEPLOYMENTS = Layout(
         *_TEMPLATE_COLUMNS,
     ),
     _deployment,
+)
+
+SCALES = Layout(
+    (NAME, Column("Desired", "integer"), Column("Available", "integer"), AGE),
+    _scale,
 )
 
 REPLICA_SETS = Layout(

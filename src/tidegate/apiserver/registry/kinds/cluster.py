@@ -211,14 +211,28 @@ CLUSTER_KINDS = (
         status_subresource=True,
         generation=True,
     ),
-    builtin(LEASES, "coordination", validate=_validate_lease),
-    builtin(ROLES, "rbac", default=_default_role, validate=_validate_role, name_rule="path"),
+    builtin(
+        LEASES,
+        "coordination",
+        validate=_validate_lease,
+        unconditional_update=False,
+        create_on_update=True,
+    ),
+    builtin(
+        ROLES,
+        "rbac",
+        default=_default_role,
+        validate=_validate_role,
+        name_rule="path",
+        create_on_update=True,
+    ),
     builtin(
         CLUSTER_ROLES,
         "rbac",
         default=_default_role,
         validate=_validate_cluster_role,
         name_rule="path",
+        create_on_update=True,
     ),
     builtin(
         ROLE_BINDINGS,
@@ -226,6 +240,7 @@ CLUSTER_KINDS = (
         default=_default_binding,
         validate=_validate_binding,
         name_rule="path",
+        create_on_update=True,
     ),
     builtin(
         CLUSTER_ROLE_BINDINGS,
@@ -233,5 +248,6 @@ CLUSTER_KINDS = (
         default=_default_binding,
         validate=_validate_binding,
         name_rule="path",
+        create_on_update=True,
     ),
 )

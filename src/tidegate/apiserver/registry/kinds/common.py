@@ -18,6 +18,7 @@ def builtin(resource: Resource, group: str, **fields: Any) -> KindSpec:
         fields: the rest of the KindSpec.
     """
     name = schema_name(group, resource.kind)
+    fields.setdefault("unconditional_update", True)
     return KindSpec(
         resource=resource,
         schema=lambda: reference(name),

@@ -106,6 +106,7 @@ CORE_KINDS = (
         EVENTS,
         "core",
         validate=_validate_event,
+        create_on_update=True,
         selectable_fields=(
             "involvedObject.kind",
             "involvedObject.namespace",

@@ -132,7 +132,13 @@ def _validate_address(address: Object, path: str, errors: FieldErrors) -> None:
 
 
 ENDPOINT_KINDS = (
-    builtin(ENDPOINTS, "core", default=_default_endpoints, validate=_validate_endpoints),
+    builtin(
+        ENDPOINTS,
+        "core",
+        default=_default_endpoints,
+        validate=_validate_endpoints,
+        create_on_update=True,
+    ),
     builtin(
         ENDPOINT_SLICES,
         "discovery",

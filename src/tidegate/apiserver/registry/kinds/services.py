@@ -194,6 +194,7 @@ SERVICE_KINDS = (
         prepare=allocate_service,
         status_subresource=True,
         name_rule="label1035",
+        create_on_update=True,
         selectable_fields=("spec.clusterIP", "spec.type"),
     ),
     *ENDPOINT_KINDS,
