@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.node.running import READINESS, Stage, inside, main_of, waiting_of
-from tidegate.kube.objects import Object, is_condition_true
+from tidegate.kube.objects import Object, condition_of, is_condition_true
+from tidegate.kube.resources import PODS
 
 
 @pytest.fixture
@@ -136,6 +137,47 @@ async def test_an_init_container_that_fails_for_good_fails_the_pod(theatre: Stag
     await theatre.create("a", initContainers=[bad], restartPolicy="Never")
     pod = await theatre.until("a", lambda p: p["status"].get("phase") == "Failed")
     assert waiting_of(pod)["reason"] == "PodInitializing"
+
+
+async def test_a_pod_past_its_deadline_fails_and_is_not_started_again(theatre: Stage) -> None:
+    side = {"name": "side", "image": "web", **sh("sleep 600"), "restartPolicy": "Always"}
+    await theatre.create(
+        "a",
+        container=sh("sleep 600"),
+        initContainers=[side],
+        activeDeadlineSeconds=2,
+        terminationGracePeriodSeconds=1,
+    )
+    pod = await theatre.until("a", lambda p: p["status"].get("phase") == "Failed")
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+    assert pod["status"]["message"].startswith("Pod was active on the node longer")
+    assert "terminated" in pod["status"]["initContainerStatuses"][0]["state"]
+    assert terminated_of(pod)["exitCode"] in (137, 143)
+    ready = condition_of(pod, "Ready")
+    assert ready is not None
+    assert (ready["status"], ready["reason"]) == ("False", "PodFailed")
+    await theatre.delete("a")
+    await theatre.gone("a")
+
+
+async def test_a_deadline_may_come_later(theatre: Stage) -> None:
+    await theatre.create("a", container=sh("sleep 600"), terminationGracePeriodSeconds=1)
+    await theatre.ready("a")
+    await theatre.client.patch(
+        PODS, "a", {"spec": {"activeDeadlineSeconds": 1}}, namespace="default"
+    )
+    pod = await theatre.until("a", lambda p: p["status"].get("phase") == "Failed")
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+
+
+async def test_a_pod_behind_a_gate_says_so_and_starts_when_it_opens(theatre: Stage) -> None:
+    made = await theatre.create("a", schedulingGates=[{"name": "example.com/wait"}])
+    condition = condition_of(made, "PodScheduled")
+    assert condition is not None
+    assert (condition["status"], condition["reason"]) == ("False", "SchedulingGated")
+    await theatre.client.patch(PODS, "a", {"spec": {"schedulingGates": None}}, namespace="default")
+    pod = await theatre.ready("a")
+    assert is_condition_true(pod, "PodScheduled")
 
 
 async def test_the_downward_api_speaks_of_resources(theatre: Stage) -> None:

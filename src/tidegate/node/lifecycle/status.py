@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.objects import Object, condition_of, conditions_of, with_condition
@@ -11,6 +12,18 @@ from tidegate.node.fields import part, parts
 from tidegate.node.lifecycle.state import ContainerView, Running, State, Terminated
 
 POD_IP = "127.0.0.1"
+_OVER = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a pod has failed as a whole, whatever became of its containers."""
+
+    reason: str
+    message: str
+
+
+LATE = Failure("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
 def pod_status(
@@ -21,6 +34,7 @@ def pod_status(
     scheduled: float = 0.0,
     started: float,
     terminating: bool,
+    failure: Failure | None = None,
     now: float,
 ) -> Object:
     """The whole status of a pod that has a node.
@@ -31,9 +45,10 @@ def pod_status(
         scheduled: when the pod was bound, seconds since the epoch; 0 where that is not known.
         started: when the node took the pod, seconds since the epoch.
         terminating: it is being ended: not ready, whatever its probes say.
+        failure: for which it has been ended.
         now: seconds since the epoch.
     """
-    phase = _phase(init, containers)
+    phase = "Failed" if failure else _phase(init, containers)
     status: Object = {
         "phase": phase,
         "conditions": [
@@ -51,6 +66,8 @@ def pod_status(
             for view in containers
         ],
     }
+    if failure is not None:
+        status.update(reason=failure.reason, message=failure.message)
     if init:
         status["initContainerStatuses"] = [
             _container_status(view, ready=not terminating) for view in init
@@ -109,15 +126,18 @@ def _conditions(
     unfinished = [view.name for view in init if not begun and not view.initialized]
     served = [*(view for view in init if view.sidecar), *containers]
     unready = [view.name for view in served if terminating or not view.ready]
-    completed = phase == "Succeeded"
     readiness = _condition("ContainersReady", not unready, "ContainersNotReady", "unready", unready)
-    if completed:
-        readiness = {"type": "ContainersReady", "status": "False", "reason": "PodCompleted"}
+    over = _OVER.get(phase)
+    if over is not None:
+        readiness = {"type": "ContainersReady", "status": "False", "reason": over}
+    initialized = _condition(
+        "Initialized", not unfinished, "ContainersNotInitialized", "incomplete", unfinished
+    )
+    if phase == "Succeeded":
+        initialized["reason"] = over
     wanted = [
         {"type": "PodScheduled", "status": "True"},
-        _condition(
-            "Initialized", not unfinished, "ContainersNotInitialized", "incomplete", unfinished
-        ),
+        initialized,
         readiness,
         _ready(pod, readiness),
     ]

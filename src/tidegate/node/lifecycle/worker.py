@@ -22,7 +22,7 @@ from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.placement import Placement
 from tidegate.node.lifecycle.reporter import StatusReporter
 from tidegate.node.lifecycle.sources import ConfigError
-from tidegate.node.lifecycle.status import pod_status, unschedulable_status
+from tidegate.node.lifecycle.status import LATE, Failure, pod_status, unschedulable_status
 from tidegate.node.lifecycle.volumes import is_refreshed
 from tidegate.node.meter import Meter
 
@@ -58,6 +58,9 @@ class PodWorker:
         self._placement = placement
         self._context: PodContext | None = None
         self._deleting = asyncio.Event()
+        self._updated = asyncio.Event()
+        self._overdue = asyncio.Event()
+        self._failure: Failure | None = None
         self._vanished = False
         self._terminating = False
         self._scheduled = 0.0
@@ -71,6 +74,7 @@ class PodWorker:
     def update(self, pod: Object) -> None:
         """The pod has changed."""
         self._pod = pod
+        self._updated.set()
         if self._context is not None:
             self._context.observe(pod)
             if pod["spec"].get("readinessGates"):
@@ -107,8 +111,9 @@ class PodWorker:
             tasks = [
                 group.create_task(reporter.run()),
                 group.create_task(self._refresh_volumes(self._context)),
+                group.create_task(self._watch_deadline()),
             ]
-            await self._unless_deleted(self._run_containers())
+            await self._unless_deleted(self._run_in_time())
             if not self._deleting.is_set():
                 await self._complete()
             await self._terminate()
@@ -222,6 +227,30 @@ class PodWorker:
         ]
         self._containers = [ContainerRunner(context, item) for item in spec["containers"]]
 
+    async def _run_in_time(self) -> None:
+        """The containers, until they are done or the pod's deadline has come."""
+        if await first_of(self._run_containers(), self._overdue.wait()) == 0:
+            return
+        await self._stop_containers(grace_of(self._read()))
+        # Only now, for nobody looks after the containers of a pod that is over.
+        self._failure = LATE
+        self._host.events.normal(self._read(), LATE.reason, LATE.message)
+        self._changed(True)
+
+    async def _watch_deadline(self) -> None:
+        """Notice when `activeDeadlineSeconds`, which may come later, have passed."""
+        while True:
+            self._updated.clear()
+            limit = self._read()["spec"].get("activeDeadlineSeconds")
+            if limit is None:
+                await self._updated.wait()
+                continue
+            left = self._started + float(limit) - self._host.clock.time()
+            if left <= 0:
+                self._overdue.set()
+                return
+            await first_of(self._updated.wait(), self._host.clock.sleep(left))
+
     async def _run_containers(self) -> None:
         async with asyncio.TaskGroup() as sidecars:
             beside: list[asyncio.Task[None]] = []
@@ -277,7 +306,9 @@ class PodWorker:
     async def _terminate(self) -> None:
         self._terminating = True
         self._changed(True)
-        grace = _VANISHED_GRACE if self._vanished else grace_of(self._read())
+        await self._stop_containers(_VANISHED_GRACE if self._vanished else grace_of(self._read()))
+
+    async def _stop_containers(self, grace: float) -> None:
         deadline = self._host.clock.monotonic() + grace
         others = [runner for runner in self._init if not runner.is_sidecar]
         await self._stop((*others, *self._containers), grace)
@@ -351,6 +382,7 @@ class PodWorker:
             scheduled=self._scheduled,
             started=self._started,
             terminating=self._terminating,
+            failure=self._failure,
             now=self._host.clock.time(),
         )
 

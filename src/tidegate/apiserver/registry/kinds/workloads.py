@@ -18,6 +18,12 @@ from tidegate.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from tidegate.kube.selectors import selector_from_spec
 
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+_GATED = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}
 _ZERO = (0, "0%")
 _NO_MATCH = "`selector` does not match template `labels`"
 
@@ -154,6 +160,8 @@ def _prepare_pod(pod: Object, old: Object | None, view: ClusterView, errors: Fie
     if old is None:
         give_account(pod, view)
         pin_images(pod, lambda key: view.find(REVISIONS, key))
+        if pod["spec"].get("schedulingGates"):
+            ensure(pod, "status")["conditions"] = [dict(_GATED)]
 
 
 WORKLOAD_KINDS = (
