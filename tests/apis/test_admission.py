@@ -16,8 +16,9 @@ from tidegate.apis.admission import (
     admit_service,
 )
 from tidegate.apis.autoscaler_config import AutoscalerConfig
+from tidegate.apis.config_sections import Defaults, Features
 from tidegate.apis.defaults import with_defaults
-from tidegate.apis.settings import ADMISSION, Defaults, Features, Settings
+from tidegate.apis.settings import ADMISSION, Settings
 from tidegate.kube.errors import BadRequest, Invalid
 from tidegate.kube.objects import thaw
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegate.apis.config_sections import Domain
 from tidegate.apis.durations import format_duration, parse_duration
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.fields import items, part
@@ -17,7 +18,7 @@ from tidegate.apis.names import (
     qualified_name_problems,
     subdomain_problems,
 )
-from tidegate.apis.settings import Domain, SettingError, Settings
+from tidegate.apis.settings import SettingError, Settings
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.serving.support import running_serving, service
 from tidegate.apis import serving
-from tidegate.apis.settings import GarbageCollection
+from tidegate.apis.config_sections import GarbageCollection
 from tidegate.kube.clock import rfc3339
 from tidegate.serving.gc import plan
 

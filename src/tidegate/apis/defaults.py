@@ -5,8 +5,9 @@ The callers pass copies. Source: Knative Serving's `*_defaults.go`.
 
 from __future__ import annotations
 
+from tidegate.apis.config_sections import Defaults
 from tidegate.apis.fields import items, part
-from tidegate.apis.settings import Defaults, Settings
+from tidegate.apis.settings import Settings
 from tidegate.apis.templates import render
 from tidegate.kube.objects import Object, thaw
 

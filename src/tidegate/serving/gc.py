@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegate.apis import serving
+from tidegate.apis.config_sections import GarbageCollection
 from tidegate.apis.fields import part
-from tidegate.apis.settings import GarbageCollection
 from tidegate.kube.clock import parse_rfc3339
 from tidegate.kube.controller import Context, Controller, owner_key
 from tidegate.kube.objects import (
