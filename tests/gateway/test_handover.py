@@ -18,14 +18,16 @@ from tests.gateway.pods import CountingPod
 from tests.gateway.test_rotation import annotate, is_drained
 from tests.gateway.world import NAMESPACE, World
 from tidegate.gateway.haproxy.config import Config
+from tidegate.gateway.settings import GatewaySettings
 from tidegate.kube.objects import Key
 
 
-async def _upgrade(world: World) -> int:
+async def upgrade(world: World, settings: GatewaySettings | None = None) -> int:
     """End the agent, and start one whose HAProxy is configured otherwise; returns the old pid."""
     old = world.gateway._plane.process.pid
     await world.end_agent()
-    world.settings = replace(world.settings, hold_seconds=world.settings.hold_seconds + 1)
+    further = replace(world.settings, hold_seconds=world.settings.hold_seconds + 1)
+    world.settings = settings or further
     await world.start()
     assert world.gateway._plane.process.pid not in (0, old)
     return old
@@ -78,7 +80,7 @@ async def test_what_pods_work_on_ends_and_what_waits_goes_on_elsewhere(world: Wo
     await world.demand("sd-00001", in_flight=2, queued=5)
     await world.demand("cold-00001", held=3)
 
-    await _upgrade(world)
+    await upgrade(world)
 
     # The new process has what waited, and gives the pods nothing while they work for the old one.
     await world.demand("cold-00001", held=3)
@@ -106,7 +108,7 @@ async def test_the_old_one_keeps_to_the_time_limits_too(world: World) -> None:
     late = await world.send("sd", "/hold")
     await world.working(pod, late_pod)
 
-    await _upgrade(world)
+    await upgrade(world)
 
     answer = await late.answer()
     assert answer.status == 504
@@ -120,7 +122,7 @@ async def test_no_client_finds_the_door_shut(world: World) -> None:
 
     async with _clients(world, 4) as statuses:
         await world.api.eventually(lambda: len(statuses) > 50)
-        await _upgrade(world)
+        await upgrade(world)
         reached = len(statuses)
         await world.api.eventually(lambda: len(statuses) > reached + 50)
 
@@ -142,34 +144,34 @@ async def test_a_connection_that_stays_open_is_served_and_told_to_come_anew(worl
     assert "connection: close" not in head
     stream = await world.send("sd", "/hold")
     await world.working(pod)
-    old = os.pidfd_open(await _upgrade(world))
+    old = os.pidfd_open(await upgrade(world))
 
     head, seen = await ask()
     assert "connection: close" in head
     assert seen["x-forwarded-for"] == "127.0.0.1"
     assert seen["forwarded"].count("for=") == 1
-    assert world.gateway._plane.before is not None
+    assert len(world.gateway._plane.before) == 1
 
     pod.released.set()
     assert (await stream.answer()).status == 200
     writer.close()
     await world.api.eventually(lambda: bool(select.select([old], [], [], 0)[0]))
     os.close(old)
-    assert world.gateway._plane.before is None
+    assert not world.gateway._plane.before
 
 
 async def test_a_control_plane_that_dies_in_between_knows_both(world: World) -> None:
     (pod,) = await world.service("sd", limit=1)
     busy = await world.send("sd", "/hold")
     await world.working(pod)
-    await _upgrade(world)
+    await upgrade(world)
     waiting = await world.send("sd", "/waiting")
     await world.demand("sd-00001", total=1)
     await world.end_agent()
 
     await world.start()
 
-    assert world.gateway._plane.before is not None
+    assert len(world.gateway._plane.before) == 1
     await world.demand("sd-00001", total=1, in_flight=0)
     assert pod.seen == ["/hold"]
     pod.released.set()
@@ -183,14 +185,14 @@ async def test_a_pod_that_works_for_one_killed_after_it_handed_over_is_left_alon
     world: World, agent_is_there: bool
 ) -> None:
     pod = await _pod_at_work(world)
-    old = await _upgrade(world)
+    old = await upgrade(world)
 
     if not agent_is_there:
         await world.end_agent()
     os.kill(old, signal.SIGKILL)
     if not agent_is_there:
         await world.start()
-    await world.api.eventually(lambda: world.gateway._plane.before is None)
+    await world.api.eventually(lambda: not world.gateway._plane.before)
     await _nothing_comes_to(pod, world)
 
 
@@ -202,7 +204,7 @@ async def test_a_pod_that_works_for_one_killed_before_the_handover_is_left_alone
     os.kill(killed, signal.SIGKILL)
     await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
 
-    await _upgrade(world)
+    await upgrade(world)
     await _nothing_comes_to(pod, world)
 
 
@@ -210,7 +212,7 @@ async def test_a_pod_at_work_for_the_one_before_is_not_drained(world: World) -> 
     (pod,) = await world.service("sd")
     busy = await world.send("sd", "/hold")
     await world.working(pod)
-    await _upgrade(world)
+    await upgrade(world)
     await world.in_rotation("sd-00001", 1)
 
     await annotate(world, pod.name, {"tidegate.dev/drain": "true"})
@@ -229,7 +231,7 @@ async def test_one_that_cannot_hand_over_is_replaced(
     await world.service("sd", limit=1)
     monkeypatch.setattr(Config, "can_hand_over", False)
 
-    await _upgrade(world)
+    await upgrade(world)
 
-    assert world.gateway._plane.before is None
+    assert not world.gateway._plane.before
     assert (await world.fetch("sd")).status == 200

@@ -181,7 +181,7 @@ class Agent:
                 group.create_task(self._places.run())
                 group.create_task(self._delete_idle())
                 group.create_task(self._unfinished.run())
-                group.create_task(self._follow_predecessor())
+                group.create_task(self._follow_predecessors())
                 group.create_task(self._renew_certificates())
         finally:
             self._plane.let_go()
@@ -364,11 +364,11 @@ class Agent:
             except AdminError as error:
                 logger.warning("gateway: certificates not renewed: %s", error)
 
-    async def _follow_predecessor(self) -> None:
-        """Let the HAProxy before this one end when it has nothing left to do."""
-        while not self._plane.end_predecessor():
+    async def _follow_predecessors(self) -> None:
+        """Let the HAProxies before this one end when they have nothing left to do."""
+        while not self._plane.before.end_idle():
             await self._clock.sleep(_PREDECESSOR_PAUSE)
-            await self._plane.look_at_predecessor()
+            await self._plane.before.look()
 
     def _settle(self, key: Key) -> None:
         problem = self._routes.problem(key) or self._plane.certificates.problem(key)

@@ -10,14 +10,14 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from tidegate.gateway import routes, servers
-from tidegate.gateway.handover import Predecessor
+from tidegate.gateway.handover import Predecessor, Predecessors
 from tidegate.gateway.haproxy import config as configuration
 from tidegate.gateway.haproxy import paths as locations
 from tidegate.gateway.haproxy import state
 from tidegate.gateway.haproxy.config import Config
+from tidegate.gateway.haproxy.paths import ProcessFiles
 from tidegate.gateway.haproxy.process import Process
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
 from tidegate.gateway.haproxy.state import ServerState
@@ -40,7 +40,7 @@ class DataPlane:
         settings: the operator's choices.
         clock: for the ends of certificates.
         running: the configuration of a HAProxy that is being replaced; it is only read then.
-        pid_file: where the number of that one stands.
+        files: what that one is known by.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class DataPlane:
         clock: Clock,
         *,
         running: Config | None = None,
-        pid_file: Path | None = None,
+        files: ProcessFiles | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self.paths = locations.prepare(settings.data_dir)
-        self.config = running or configuration.render(settings, self.paths)
+        self.config = running or configuration.choose(settings, self.paths)
         self.admin = AdminSocket(self.config.admin_socket)
-        self.process = Process(self.config, self.paths, pid_file)
+        self.process = Process(self.config, self.paths, files)
         self.certificates = Certificates(settings, self.paths, self.admin, clock)
         self.slots = Slots(self.config.limited, self.config.unlimited)
         self.servers: dict[str, dict[str, ServerState]] = {}
@@ -72,7 +72,7 @@ class DataPlane:
         self._kept: tuple[float, int] | None = None
         self.is_stale = False
         self.orphans = Orphans()
-        self.before: Predecessor | None = None
+        self.before = Predecessors(self.orphans)
 
     async def open(self) -> None:
         """Adopt the HAProxy that runs, or start one.
@@ -80,24 +80,49 @@ class DataPlane:
         Raises:
             UserError: it does not start.
         """
-        other = configuration.read(self.paths.config)
-        if other is not None and other.identity != self.config.identity:
-            before = DataPlane(self._settings, self._clock, running=other)
-            if await before.process.adopt(before.admin):
-                if other.can_hand_over:
-                    await self._take_over(before)
-                    return
-                logger.info("gateway: HAProxy %d is replaced", before.process.pid)
-                await before.process.stop()
-        if await self.process.adopt(self.admin):
+        await self._find_predecessors()
+        before = await self._running_otherwise()
+        if before is None and await self.process.adopt(self.admin):
             await self.read_back()
             await self.orphans.find(servers.in_use(self.servers, self._stage_of))
+        elif before is not None or (before := await self.before.take_back()) is not None:
+            await self._replace(before)
         else:
             await self.restart()
-        await self._find_predecessor()
+        await self.before.hand_over()
+        await self.before.look()
+
+    async def _find_predecessors(self) -> None:
+        """Handovers may have been under way when the last control plane died."""
+        for files in self.paths.all_leaving():
+            config = configuration.read(files.config)
+            if config is None:
+                continue
+            before = DataPlane(self._settings, self._clock, running=config, files=files)
+            if await before.process.adopt(before.admin):
+                await before.read_back()
+                self.before.add(Predecessor(before))
+            elif before.process.is_left_behind:
+                before.process.discard()
+
+    async def _running_otherwise(self) -> DataPlane | None:
+        """The HAProxy that clients reach, if it has another configuration."""
+        other = configuration.read(self.paths.config)
+        if other is None or other.identity == self.config.identity:
+            return None
+        before = DataPlane(self._settings, self._clock, running=other)
+        return before if await before.process.adopt(before.admin) else None
+
+    async def _replace(self, before: DataPlane) -> None:
+        if before.config.can_hand_over:
+            await self._take_over(before)
+        else:
+            logger.info("gateway: HAProxy %d is replaced", before.process.pid)
+            await before.process.stop()
+            await self.restart()
 
     async def _take_over(self, before: DataPlane) -> None:
-        """Start beside the HAProxy that runs, and let it hand over."""
+        """Start beside the HAProxy that runs; it is one of those before then."""
         logger.info(
             "gateway: HAProxy %d has another configuration: a new one takes over",
             before.process.pid,
@@ -111,16 +136,15 @@ class DataPlane:
         before.process.set_aside()
         try:
             await self.process.start(heir_of=before.config.admin_socket)
-            self._reset({})
-            self.before = Predecessor(before)
-            await self.before.hand_over()
-            await self.look_at_predecessor()
-        except (AdminError, UserError, InternalFault) as error:
+        except (UserError, InternalFault) as error:
             logger.warning("gateway: no handover (%s): HAProxy is replaced", error)
-            self.before = None
             await self.process.stop()
             await before.process.stop()
+            before.process.discard()
             await self.restart()
+        else:
+            self._reset({})
+            self.before.add(Predecessor(before))
 
     def _adopt_slots(self, before: DataPlane) -> None:
         self._revisions = {}
@@ -129,45 +153,16 @@ class DataPlane:
                 self._revisions[slot] = before.revision_entries[slot]
         self._write_map(self.paths.revisions_map.name, self._revisions)
 
-    async def _find_predecessor(self) -> None:
-        """A handover may have been under way when the last control plane died."""
-        config = configuration.read(self.paths.leaving_config)
-        if config is None:
-            return
-        pid_file = self.paths.leaving_pid_file
-        before = DataPlane(self._settings, self._clock, running=config, pid_file=pid_file)
-        if await before.process.adopt(before.admin):
-            await before.read_back()
-            self.before = Predecessor(before)
-            await self.look_at_predecessor()
-
-    async def look_at_predecessor(self) -> None:
-        """Look which pods still work for the HAProxy before, if there is one."""
-        before = self.before
-        if before is None:
-            return
-        if before.has_ended and not before.is_idle:
-            # It was killed: what pods do for it only the kernel knows.
-            await self.orphans.find()
-        await before.look()
-
-    def end_predecessor(self) -> bool:
-        """Let the HAProxy before go when it has nothing left; whether it is gone."""
-        if self.before is not None and self.before.is_idle:
-            self.before.end()
-            self.before = None
-        return self.before is None
-
     async def stop_all(self) -> None:
-        """End HAProxy and the one before it, whoever started them, whatever they are."""
-        for path, pid_file in (
-            (self.paths.config, self.paths.pid_file),
-            (self.paths.leaving_config, self.paths.leaving_pid_file),
-        ):
-            config = configuration.read(path)
+        """End HAProxy and those before it, whoever started them, whatever they are."""
+        leaving = self.paths.all_leaving()
+        for files in (self.paths.current, *leaving):
+            config = configuration.read(files.config)
             if config is not None:
-                process = Process(config, self.paths, pid_file)
+                process = Process(config, self.paths, files)
                 await process.find_and_stop(AdminSocket(config.admin_socket))
+                if files in leaving:
+                    process.discard()
         self.process.release()
 
     async def restart(self) -> None:
@@ -362,8 +357,7 @@ class DataPlane:
         """
         self._kept = (self._clock.monotonic() + seconds, ends_within) if seconds else None
         command = f"keep places {seconds} {ends_within}" if seconds else "keep places off"
-        if self.before is not None:
-            await self.before.keep_places(seconds, ends_within)
+        await self.before.keep_places(seconds, ends_within)
         await self.admin.change([command])
 
     async def places_used(self, revision: Key, pods: Iterable[str]) -> dict[str, int]:
@@ -431,8 +425,8 @@ class DataPlane:
     async def pod_in_flight(self, revision: Key, pod: str) -> int:
         """Requests in a pod, whatever became of their clients."""
         slot = self.slots.of(revision)
-        await self.look_at_predecessor()
-        if self.before is not None and pod in self.before.busy(revision):
+        await self.before.look()
+        if pod in self.before.busy(revision):
             return 1
         if slot is None:
             return 0

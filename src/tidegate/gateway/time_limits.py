@@ -76,7 +76,7 @@ class _Keeper:
 
 
 class TimeLimits:
-    """Keeps the limits of the requests of the gateway's HAProxy, and of the one before it.
+    """Keeps the limits of the requests of the gateway's HAProxy, and of those before it.
 
     Args:
         plane: the HAProxy.
@@ -89,7 +89,7 @@ class TimeLimits:
         self._hub = hub
         self._clock = clock
         self._keeper = _Keeper(plane.config.admin_socket, clock)
-        self._before: _Keeper | None = None
+        self._before: dict[Path, _Keeper] = {}
         self._slots: dict[Key, str] = {}
         self._sooner = asyncio.Event()
 
@@ -122,23 +122,20 @@ class TimeLimits:
         )
 
     def _take_before(self, demand: Demand) -> None:
-        """The HAProxy before may have any number of requests, but none of them waits."""
-        before, slot = self._plane.before, self._plane.slots.of(demand.revision)
-        if before is None:
-            self._before = None
-            return
-        if self._before is None:
-            self._before = _Keeper(before.admin_socket, self._clock)
-        slot_before = before.slot_of(demand.revision)
-        if slot is not None and slot_before is not None:
-            limit = self._plane.start_limit(slot)
-            self._before.watch.use(slot_before, limit, in_flight=1, waiting=0, now=demand.time)
+        """HAProxies before may have any number of requests, but none of them waits."""
+        slot, keepers = self._plane.slots.of(demand.revision), self._before
+        self._before = {}
+        for before in self._plane.before:
+            path = before.admin_socket
+            keeper = self._before[path] = keepers.get(path) or _Keeper(path, self._clock)
+            slot_before = before.slot_of(demand.revision)
+            if slot is not None and slot_before is not None:
+                limit = self._plane.start_limit(slot)
+                keeper.watch.use(slot_before, limit, in_flight=1, waiting=0, now=demand.time)
 
     def _next(self) -> _Keeper:
         """The HAProxy to be looked at next."""
-        if self._before is not None and self._before.next_look < self._keeper.next_look:
-            return self._before
-        return self._keeper
+        return min((self._keeper, *self._before.values()), key=lambda keeper: keeper.next_look)
 
     async def _enforce(self) -> None:
         while True:

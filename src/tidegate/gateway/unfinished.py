@@ -89,10 +89,8 @@ class Unfinished:
     def busy(self, key: Key, servers: Mapping[str, PodServer]) -> dict[str, int]:
         """The pods among these that work for the last HAProxy, and their ports."""
         busy = at_work(servers.values(), self._plane.orphans.ports)
-        if self._plane.before is not None:
-            names = self._plane.before.busy(key)
-            busy |= {name: servers[name].port for name in names if name in servers}
-        return busy
+        names = self._plane.before.busy(key)
+        return busy | {name: servers[name].port for name in names if name in servers}
 
     async def run(self) -> None:
         """Let pods back into rotation as they end what the last HAProxy gave them."""
@@ -106,7 +104,7 @@ class Unfinished:
             excused = frozenset(port for known in late for port in known.pods.values())
             async with self._turn:
                 await self._plane.orphans.look_again(excused)
-                await self._plane.look_at_predecessor()
+                await self._plane.before.look()
             changed = [
                 key for key, known in waiting if self.busy(key, self._servers(key)) != known.pods
             ]

@@ -8,7 +8,7 @@ from tidegate.gateway.dataplane import DataPlane
 
 
 class Watchdog:
-    """The one in the HAProxy of `plane`, and in the one before it.
+    """The one in the HAProxy of `plane`, and in those before it.
 
     Args:
         plane: the HAProxy.

@@ -115,8 +115,29 @@ def limits(settings: GatewaySettings, *, open_files: int | None = None) -> Limit
     return Limits(clients=clients, connections=clients * _STAGES, threads=threads)
 
 
-def render(settings: GatewaySettings, paths: Paths) -> Config:
-    """The configuration for these settings; equal settings give an equal one."""
+def choose(settings: GatewaySettings, paths: Paths) -> Config:
+    """The configuration for these settings, with names that no other HAProxy here has.
+
+    One that runs with equal settings is meant to be adopted, and has its names; one that is leaving
+    keeps its own, though it may have had equal settings too.
+    """
+    wanted, current = render(settings, paths), read(paths.config)
+    if current is not None and current.identity == wanted.identity:
+        return render(settings, paths, turn=current.prefix.removeprefix(wanted.prefix))
+    others = (current, *(read(files.config) for files in paths.all_leaving()))
+    taken = {other.prefix for other in others if other is not None}
+    turn = ""
+    while wanted.prefix + turn in taken:
+        turn = str(int(turn or "1") + 1)
+    return render(settings, paths, turn=turn)
+
+
+def render(settings: GatewaySettings, paths: Paths, *, turn: str = "") -> Config:
+    """The configuration for these settings; equal settings give one of equal identity.
+
+    Args:
+        turn: tells it from others of equal settings.
+    """
     room = resources.files("tidegate.gateway.haproxy")
     template = room.joinpath("haproxy.cfg.j2").read_text()
     programs = {name: room.joinpath(name).read_text() for name in _PROGRAMS}
@@ -124,8 +145,8 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
     # What two generations of HAProxy must not share bears the generation's name.
     parts = (template, *programs.values(), repr(settings))
     generation = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:6]
-    prefix = f"{place}-{generation}"
-    admin_socket = paths.admin_socket(generation)
+    prefix = f"{place}-{generation}{turn}"
+    admin_socket = paths.admin_socket(generation + turn)
     limited = tuple(f"l{number:04d}" for number in range(1, settings.limited_slots + 1))
     unlimited = tuple(f"u{number:04d}" for number in range(1, settings.unlimited_slots + 1))
     stages = tuple(f"p{number:04d}" for number in range(1, settings.stages + 1))
@@ -137,9 +158,7 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         "bind": _bind(settings, settings.port),
         "https_suffix": _suffix(settings),
         "tls_bind": _bind(settings, settings.tls.port) if settings.tls else "",
-        "prefix": prefix,
         "door": f"{place}-door",
-        "admin_socket": admin_socket,
         "limited": frozenset(limited),
         "slots": limited + unlimited,
         "stages": stages,
@@ -150,11 +169,11 @@ def render(settings: GatewaySettings, paths: Paths) -> Config:
         **{name: getattr(paths, name) for name in _PATHS},
     }
     compiled = environment.from_string(template)
-    draft = compiled.render(identity="", **values)
+    draft = compiled.render(identity="", prefix="", admin_socket="", **values)
     identity = (
         "tidegate-" + hashlib.sha256((draft + "".join(programs.values())).encode()).hexdigest()[:16]
     )
-    text = compiled.render(identity=identity, **values)
+    text = compiled.render(identity=identity, prefix=prefix, admin_socket=admin_socket, **values)
     ports = (settings.port, *((settings.tls.port,) if settings.tls else ()))
     return Config(
         text,

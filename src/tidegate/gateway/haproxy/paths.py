@@ -18,6 +18,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9._/+-]+")
 
 
 @dataclass(frozen=True)
+class ProcessFiles:
+    """What one HAProxy is known by: its configuration, and the file with its number."""
+
+    config: Path
+    pid: Path
+
+
+@dataclass(frozen=True)
 class Paths:
     """The files under one directory."""
 
@@ -52,12 +60,20 @@ class Paths:
         return self.directory / "haproxy.pid"
 
     @property
-    def leaving_config(self) -> Path:
-        return self.directory / "leaving.cfg"
+    def current(self) -> ProcessFiles:
+        """Of the HAProxy that clients reach."""
+        return ProcessFiles(self.config, self.pid_file)
 
-    @property
-    def leaving_pid_file(self) -> Path:
-        return self.directory / "leaving.pid"
+    def leaving(self, pid: int) -> ProcessFiles:
+        """Of one that has handed over, or is about to."""
+        name = self.directory / f"leaving-{pid}"
+        return ProcessFiles(name.with_suffix(".cfg"), name.with_suffix(".pid"))
+
+    def all_leaving(self) -> list[ProcessFiles]:
+        """Of all that have handed over and have not been done with."""
+        # Without a number: of a version that knew one at most.
+        configs = sorted(self.directory.glob("leaving*.cfg"))
+        return [ProcessFiles(config, config.with_suffix(".pid")) for config in configs]
 
     def admin_socket(self, generation: str) -> Path:
         """Each HAProxy has its own: a successor inherits all sockets that it would bind too."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from tidegate.gateway.haproxy import binary
 from tidegate.gateway.haproxy import config as configuration
 from tidegate.gateway.haproxy.config import Config
-from tidegate.gateway.haproxy.paths import Paths
+from tidegate.gateway.haproxy.paths import Paths, ProcessFiles
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
 from tidegate.gateway.haproxy.state import parse_info
 from tidegate.kube.errors import InternalFault, UserError
@@ -35,13 +35,13 @@ class Process:
     Args:
         config: what it is started with.
         paths: where its files are.
-        pid_file: where its number stands, if not in the usual place.
+        files: what it is known by, if not the one that clients reach.
     """
 
-    def __init__(self, config: Config, paths: Paths, pid_file: Path | None = None) -> None:
+    def __init__(self, config: Config, paths: Paths, files: ProcessFiles | None = None) -> None:
         self._config = config
         self._paths = paths
-        self._pid_file = pid_file or paths.pid_file
+        self._files = files or paths.current
         self._pid = 0
         self._descriptor = -1
 
@@ -52,7 +52,7 @@ class Process:
 
     async def adopt(self, admin: AdminSocket) -> bool:
         """Take over a running HAProxy that has this very configuration; end one that has not."""
-        pid = _read_pid(self._pid_file)
+        pid = _read_pid(self._files.pid)
         if not pid or not self._follow(pid):
             return False
         try:
@@ -72,7 +72,7 @@ class Process:
     async def find_and_stop(self, admin: AdminSocket) -> None:
         """End the HAProxy of this data directory, whoever started it."""
         if self._descriptor < 0:
-            pid = _read_pid(self._pid_file)
+            pid = _read_pid(self._files.pid)
             if not pid or not self._follow(pid):
                 return
             try:
@@ -86,10 +86,19 @@ class Process:
         await self.stop()
 
     def set_aside(self) -> None:
-        """Make room for the files of a successor."""
-        os.replace(self._paths.config, self._paths.leaving_config)  # noqa: PTH105
-        os.replace(self._pid_file, self._paths.leaving_pid_file)  # noqa: PTH105
-        self._pid_file = self._paths.leaving_pid_file
+        """Make room for the files of a successor; any number may be leaving already."""
+        self._move(self._paths.leaving(self._pid))
+
+    def take_back(self) -> None:
+        """Undo `set_aside`: there is no successor."""
+        self._move(self._paths.current)
+
+    def _move(self, to: ProcessFiles) -> None:
+        # Whenever we die, the configuration is in one of the places, with the number beside it.
+        configuration.write_private(to.pid.parent, to.pid.name, f"{self._pid}\n")
+        os.replace(self._files.config, to.config)  # noqa: PTH105
+        self._files.pid.unlink(missing_ok=True)
+        self._files = to
 
     async def start(self, *, heir_of: Path | None = None) -> None:
         """Start a fresh HAProxy.
@@ -105,14 +114,14 @@ class Process:
             await asyncio.to_thread(_check_port, self._config.bind, port, option)
         program = await asyncio.to_thread(binary.find)
         await asyncio.to_thread(configuration.write, self._config, self._paths)
-        self._pid_file.unlink(missing_ok=True)
+        self._files.pid.unlink(missing_ok=True)
         await asyncio.to_thread(self._launch, program, heir_of)
-        pid = _read_pid(self._pid_file)
+        pid = _read_pid(self._files.pid)
         if not pid or not self._follow(pid):
             raise InternalFault("HAProxy ended as soon as it had started")
 
     def _launch(self, program: Path, heir_of: Path | None) -> None:
-        command = [program, "-D", "-f", self._paths.config, "-p", self._pid_file]
+        command = [program, "-D", "-f", self._files.config, "-p", self._files.pid]
         command += ["-x", heir_of] if heir_of is not None else []
         try:
             subprocess.run(
@@ -132,12 +141,8 @@ class Process:
 
     def _follow(self, pid: int) -> bool:
         self._forget()
-        try:
-            descriptor = os.pidfd_open(pid)
-        except OSError:
-            return False
-        if _has_ended(descriptor):
-            os.close(descriptor)
+        descriptor = _open(pid)
+        if descriptor < 0:
             return False
         self._pid, self._descriptor = pid, descriptor
         return True
@@ -160,6 +165,15 @@ class Process:
             loop.remove_reader(self._descriptor)
 
     @property
+    def is_left_behind(self) -> bool:
+        """Whether its files speak of a process that there is not."""
+        descriptor = _open(_read_pid(self._files.pid))
+        if descriptor < 0:
+            return True
+        os.close(descriptor)
+        return False
+
+    @property
     def has_ended(self) -> bool:
         """Whether there is no such process any more."""
         return self._descriptor < 0 or _has_ended(self._descriptor)
@@ -168,8 +182,13 @@ class Process:
         """Let it end by itself when its last connection is closed."""
         if not self.has_ended:
             signal.pidfd_send_signal(self._descriptor, signal.SIGUSR1)
+        self.discard()
+
+    def discard(self) -> None:
+        """Let go of it, and remove what it is known by."""
         self.release()
-        self._pid_file.unlink(missing_ok=True)
+        for path in (self._files.pid, self._config.admin_socket, self._files.config):
+            path.unlink(missing_ok=True)
 
     async def stop(self) -> None:
         """End it: what is in flight gets a few seconds, then nothing is left of it."""
@@ -182,7 +201,7 @@ class Process:
             except TimeoutError:
                 continue
         self.release()
-        self._pid_file.unlink(missing_ok=True)
+        self._files.pid.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Let go of the process without ending it."""
@@ -214,6 +233,18 @@ def _read_pid(path: Path) -> int:
         return int(path.read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def _open(pid: int) -> int:
+    """A descriptor of the process, below 0 if there is none or it has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (OSError, ValueError):
+        return -1
+    if _has_ended(descriptor):
+        os.close(descriptor)
+        return -1
+    return descriptor
 
 
 def _has_ended(descriptor: int) -> bool:

@@ -14,7 +14,7 @@ from tidegate.kube.errors import InternalFault
 
 _LONGEST_LINE = 8000
 _LARGEST_ANSWER = 64 << 20
-_WELCOME = ("New server registered.", "Server deleted.")
+_WELCOME = ("New server registered.", "Server deleted.", "Frontend was already shut down.")
 
 
 class AdminError(InternalFault):

@@ -13,13 +13,17 @@ _MAINTENANCE = 0x01 | 0x02 | 0x20
 
 @dataclass(frozen=True)
 class Row:
-    """One line of `show stat`: a server, or a whole backend (`server` is `BACKEND`)."""
+    """One line of `show stat`: a server, or a whole backend (`server` is `BACKEND`).
+
+    `is_open` says of a frontend that it takes connections.
+    """
 
     proxy: str
     server: str
     queued: int
     current: int
     total: int
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def parse_stat(text: str) -> Iterator[Row]:
                 int(fields[_QUEUED] or 0),
                 int(fields[_CURRENT] or 0),
                 int(fields[_TOTAL] or 0),
+                fields[_STATUS] == "OPEN",
             )
 
 
