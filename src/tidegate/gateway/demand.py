@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tidegate.apis.demand import Demand, PodLoad
@@ -137,15 +137,16 @@ class Sampler:
         commands = ["show park"]
         asked = self._clock.time()
         for slot in slots:
+            # Who is noticed from now on may be missing in the answer.
+            self._watched[slot].due = math.inf
             commands.append(f"show stat {slot} 6 -1")
             commands += [f"show stat {stage} 6 -1" for stage in stages[slot].values()]
         try:
             text = await self._plane.admin.read(*commands)
         except AdminError as error:
             logger.debug("demand not measured: %s", error)
-            for watched in map(self._watched.get, slots):
-                if watched is not None:
-                    watched.due = self._clock.monotonic() + _BUSY_SECONDS
+            for slot in slots:
+                self._postpone(slot, _BUSY_SECONDS)
             return
         self._set_clock(text, asked)
         held = parse_park(text)
@@ -156,11 +157,21 @@ class Sampler:
         for slot in slots:
             revision = self._plane.slots.revision_of(slot)
             watched = self._watched.get(slot)
-            if revision is not None and watched is not None:
+            if revision is None:
+                self._postpone(slot, _BUSY_SECONDS)
+            elif watched is not None:
                 demand = _demand(revision, slot, rows, stages[slot], held.get(slot, 0), now)
                 requests = self._counters.setdefault(slot, _Counter()).total(demand.requests)
                 demand = replace(demand, requests=requests)
                 self._take(slot, watched, self._with_sessions(demand))
+                if not _is_settled(rows.get(slot, ())):
+                    self._postpone(slot, _HOT_SECONDS)
+
+    def _postpone(self, slot: str, seconds: float) -> None:
+        """Measure a slot again in so many seconds, unless it is due sooner anyway."""
+        watched = self._watched.get(slot)
+        if watched is not None:
+            watched.due = min(watched.due, self._clock.monotonic() + seconds)
 
     def _with_sessions(self, demand: Demand) -> Demand:
         until = self._sessions.until(demand.revision, [load.name for load in demand.pods])
@@ -188,20 +199,30 @@ class Sampler:
         if demand.queued or demand.held or self._is_full(slot, demand):
             # Pods that start need the processor more than a queue that does not change.
             watched.pause = _HOT_SECONDS if is_new else min(2 * watched.pause, _WARM_SECONDS)
-            watched.due = now + watched.pause
+            self._postpone(slot, watched.pause)
         elif last is not None and last.total and not demand.total:
             # One that leaves the park for a pod is in neither: is it over, or under way?
-            watched.due = now + _HOT_SECONDS
+            self._postpone(slot, _HOT_SECONDS)
         elif demand.in_flight or (last is not None and demand.requests != last.requests):
-            watched.due = now + _BUSY_SECONDS
-        elif demand.pods:
-            watched.due = now + _CALM_SECONDS
+            self._postpone(slot, _BUSY_SECONDS)
+        elif demand.pods or watched.due < math.inf:
+            self._postpone(slot, _CALM_SECONDS)
         else:
             del self._watched[slot]
 
     def _is_full(self, slot: str, demand: Demand) -> bool:
         limit = self._limits.get(slot, 0)
         return limit > 0 and demand.in_flight > 0 and demand.in_flight >= limit * len(demand.pods)
+
+
+def _is_settled(rows: Sequence[Row]) -> bool:
+    """Whether each request of a slot has a server or waits in a queue.
+
+    One that has just come may get no place, though those who saw it come saw one that was free.
+    """
+    known = sum(row.current for row in rows if row.server != "BACKEND")
+    whole = next((row for row in rows if row.server == "BACKEND"), None)
+    return whole is None or whole.current <= known + sum(row.queued for row in rows)
 
 
 def _demand(
