@@ -121,6 +121,32 @@ async def test_a_pod_that_works_for_one_killed_two_changes_later_is_left_alone(
     await _gets_nothing_until_it_is_done(world, pod)
 
 
+@pytest.mark.parametrize("agent_is_there", [False, True])
+async def test_the_last_one_is_killed_while_the_first_is_leaving(
+    world: World, agent_is_there: bool
+) -> None:
+    pod, busy = await _at_work(world)
+    await upgrade(world)
+    await upgrade(world)
+    killed = world.gateway._plane.process.pid
+
+    if not agent_is_there:
+        await world.end_agent()
+    os.kill(killed, signal.SIGKILL)
+    early = await world.send("sd", "/early")
+    if not agent_is_there:
+        await world.start()
+    await world.api.eventually(lambda: world.gateway._plane.process.pid not in (0, killed))
+
+    await world.demand("sd-00001", total=1, in_flight=0)
+    assert pod.seen == ["/hold"]
+    pod.released.set()
+    assert (await early.answer()).status == 200
+    assert (await busy.answer()).status == 200
+    assert pod.most == 1
+    await _nothing_is_left(world)
+
+
 async def test_requests_that_wait_go_on_from_each_to_the_next(world: World) -> None:
     await world.revision("cold-00001", limit=1)
     await world.route("cold", {"cold-00001": 100})

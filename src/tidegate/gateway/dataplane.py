@@ -88,6 +88,8 @@ class DataPlane:
         elif before is not None or (before := await self.before.take_back()) is not None:
             await self._replace(before)
         else:
+            if (known := self.before.youngest()) is not None:
+                self._inherit(known.plane)
             await self.restart()
         await self.before.hand_over()
         await self.before.look()
@@ -129,10 +131,9 @@ class DataPlane:
         )
         await before.read_back()
         await self.orphans.find(servers.in_use(before.servers, before._stage_of))
-        self._routes = dict(before.route_entries)
-        self._write_map(self.paths.routes_map.name, self._routes)
+        self._inherit(before)
+        self._write_maps()
         await asyncio.to_thread(self.certificates.prepare)
-        self._adopt_slots(before)
         before.process.set_aside()
         try:
             await self.process.start(heir_of=before.config.admin_socket)
@@ -146,12 +147,12 @@ class DataPlane:
             self._reset({})
             self.before.add(Predecessor(before))
 
-    def _adopt_slots(self, before: DataPlane) -> None:
-        self._revisions = {}
+    def _inherit(self, before: DataPlane) -> None:
+        """Know what it knows: the agent learns of changes since then from the API."""
+        self._routes, self._revisions = dict(before.route_entries), {}
         for revision, slot in before.slots.assigned().items():
             if self.slots.restore(slot, revision):
                 self._revisions[slot] = before.revision_entries[slot]
-        self._write_map(self.paths.revisions_map.name, self._revisions)
 
     async def stop_all(self) -> None:
         """End HAProxy and those before it, whoever started them, whatever they are."""
@@ -171,10 +172,10 @@ class DataPlane:
         Raises:
             UserError: it does not start.
         """
-        self._write_map(self.paths.routes_map.name, self._routes)
-        self._write_map(self.paths.revisions_map.name, self._revisions)
+        self._write_maps()
         await asyncio.to_thread(self.certificates.prepare)
-        await self.process.start()
+        keeper = self.before.youngest()
+        await self.process.start(heir_of=keeper.admin_socket if keeper is not None else None)
         await self.orphans.find()
         self._reset({})
 
@@ -212,9 +213,13 @@ class DataPlane:
                 slot, _, pod = name.partition(":")
                 self._stage_of.setdefault(slot, {})[pod] = stage
 
-    def _write_map(self, name: str, entries: Mapping[str, str]) -> None:
-        text = "".join(f"{key} {value}\n" for key, value in entries.items())
-        configuration.write_private(self.paths.directory, name, text)
+    def _write_maps(self) -> None:
+        for path, entries in (
+            (self.paths.routes_map, self._routes),
+            (self.paths.revisions_map, self._revisions),
+        ):
+            text = "".join(f"{key} {value}\n" for key, value in entries.items())
+            configuration.write_private(path.parent, path.name, text)
 
     async def _show_map(self, path: object) -> str:
         return await self.admin.read(f"show map {path}")

@@ -160,7 +160,7 @@ class Predecessor:
 
 
 class Predecessors:
-    """All that have handed over and still have something to do.
+    """All that have handed over and still have something to do, the eldest first.
 
     Args:
         orphans: where the work of one that is killed is taken note of.
@@ -183,6 +183,14 @@ class Predecessors:
     def busy(self, revision: Key) -> frozenset[str]:
         """The pods of a revision that work for any of them, as last looked at."""
         return frozenset[str]().union(*(before.busy(revision) for before in self._all))
+
+    def youngest(self) -> Predecessor | None:
+        """The last of them that has not ended.
+
+        It has the listening sockets, though it accepts nothing there: HAProxy keeps them while it
+        takes commands. Who is to listen there in its stead must inherit them from it.
+        """
+        return next((before for before in reversed(self._all) if not before.has_ended), None)
 
     async def take_back(self) -> DataPlane | None:
         """The one that clients still reach, if its agent died before it had a successor."""

@@ -70,9 +70,9 @@ class Paths:
         return ProcessFiles(name.with_suffix(".cfg"), name.with_suffix(".pid"))
 
     def all_leaving(self) -> list[ProcessFiles]:
-        """Of all that have handed over and have not been done with."""
+        """Of all that have handed over and have not been done with, the eldest first."""
         # Without a number: of a version that knew one at most.
-        configs = sorted(self.directory.glob("leaving*.cfg"))
+        configs = sorted(self.directory.glob("leaving*.cfg"), key=lambda path: path.stat().st_mtime)
         return [ProcessFiles(config, config.with_suffix(".pid")) for config in configs]
 
     def admin_socket(self, generation: str) -> Path:
