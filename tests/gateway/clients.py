@@ -38,6 +38,10 @@ class Request:
         finally:
             self._writer.close()
 
+    async def kept(self) -> Answer:
+        """The answer, without closing the connection."""
+        return await self._read()
+
     async def _read(self) -> Answer:
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
         first, *lines = head.split("\r\n")
@@ -60,6 +64,10 @@ class Request:
             await self._reader.readexactly(2)
             if not size:
                 return body
+
+    def again(self, host: str, path: str) -> None:
+        """Send another request on the connection, which has an answer."""
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
 
     def leave(self, *, reset: bool) -> None:
         """Close the connection: orderly, or with a reset."""

@@ -163,6 +163,42 @@ async def test_requests_that_wait_go_on_from_each_to_the_next(world: World) -> N
     await _nothing_is_left(world)
 
 
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("way", ["held", "kept"])
+async def test_who_leaves_when_the_request_has_gone_on_is_noticed(
+    world: World, reset: bool, way: str
+) -> None:
+    """Whether it was held by the first, or came later on a connection that the first has."""
+    (warm,) = await world.service("warm", limit=1)
+    await world.revision("cold-00001", limit=1)
+    await world.route("cold", {"cold-00001": 100})
+    gone = [await world.send("warm" if way == "kept" else "cold") for _ in range(20)]
+    if way == "kept":
+        for request in gone:
+            assert (await request.kept()).status == 200
+        # As long as there is work for it, the first keeps the connections open.
+        busy = await world.send("warm", "/hold")
+        await world.working(warm)
+    else:
+        await world.demand("cold-00001", held=20)
+    await upgrade(world)
+    if way == "kept":
+        for request in gone:
+            request.again("cold.default.localhost", "/gone")
+    await world.demand("cold-00001", held=20)
+
+    for request in gone:
+        request.leave(reset=reset)
+    await world.demand("cold-00001", held=0)
+
+    pod = await world.pod("cold-00001", "cold-a")
+    assert (await world.fetch("cold", "/stays")).status == 200
+    assert pod.seen == ["/stays"]
+    warm.released.set()
+    if way == "kept":
+        assert (await busy.answer()).status == 200
+
+
 async def _die_in(world: World, monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> None:
     """Start an agent with another configuration that dies when it comes to this step."""
     reached = asyncio.Event()
