@@ -278,6 +278,40 @@ async def test_a_gateway_that_is_gone_for_good_leaves_its_places_to_the_others(
         assert all_well(await load(world, 10, 2))
 
 
+async def test_what_comes_after_a_gateway_is_lost_does_not_wait_for_it(
+    world: World, tmp_path: Path
+) -> None:
+    """Its places are its own for five minutes, but new pods it cannot have."""
+    await world.revision(SD.name, limit=1, timeoutSeconds=300)
+    await world.route("sd", {SD.name: 100})
+    old = await world.pod(SD.name, "sd-old")
+    await world.in_rotation(SD.name, 1)
+    short = {"lease_seconds": 2, "reports": False, "name": "second"}
+    async with running_gateway(tmp_path / "second", api=world.api, **short) as second:
+        await serves(second)
+        request = await second.send("sd", "/hold")
+        await second.working(old)
+        await second.end_agent()
+        membership = world.gateway._membership
+        await world.api.eventually(lambda: membership.has_stopped("second"))
+        await world.api.eventually(lambda: "second" in world.gateway._places._stopped._pods)
+
+        await world.revision("new-00001", limit=1)
+        await world.pod("new-00001", "new-a")
+        await world.route("new", {"new-00001": 100})
+        assert (await world.fetch("new", "/work?ms=0")).status == 200
+        # The old one works for the lost gateway, and the ledger's end does not make it free.
+        name = leases.lease_of_revision(SD)
+        await world.client.delete(LEASES, name, namespace=NAMESPACE)
+        waiting = await world.send("sd", "/work?ms=0")
+        await world.pod(SD.name, "sd-young")
+        assert (await waiting.answer()).pod == "sd-young"
+        assert old.active == old.most == 1
+        assert old.seen == ["/hold"]
+        request.leave(reset=True)
+        old.released.set()
+
+
 async def test_one_that_was_lost_while_it_was_alone_leaves_its_places_to_the_next(
     tmp_path: Path,
 ) -> None:
@@ -322,9 +356,21 @@ async def test_a_gateway_whose_lease_was_deleted_comes_back(world: World, tmp_pa
 
         # Whoever deletes it says that the gateway is gone: until it knows, it is not exact.
         await world.api.eventually(is_back)
+        # What it had is known to HAProxy as given up a moment later.
+        for each in (world, second):
+            await each.api.eventually(lambda each=each: _has_what_is_granted(each))
         both = await asyncio.gather(load(world, 50, 4), load(second, 50, 4))
         assert all_well(both[0] + both[1])
     assert most(pods) == 1
+
+
+def _has_what_is_granted(world: World) -> bool:
+    plane, own = world.gateway._plane, world.gateway._places._own[SD]
+    servers = plane.servers.get(plane.slots.of(SD) or "", {})
+    used = {name: 0 if server.is_maintenance else 1 for name, server in servers.items()}
+    return plane.is_settled and all(
+        used[name] <= own.granted.get(name, 0) for name in used if name != "park"
+    )
 
 
 async def test_a_ledger_that_was_deleted_is_written_again(world: World, tmp_path: Path) -> None:

@@ -87,6 +87,16 @@ class Membership:
         """Whether that gateway renews its Lease."""
         return self._members.is_alive(name)
 
+    def has_stopped(self, name: str) -> bool:
+        """Whether that gateway's HAProxy gives no more requests to limited revisions.
+
+        It has promised so for the time when its Lease has run out.
+        """
+        lease = self._members.lease_of(name)
+        if lease is None or leases.ends_within(lease) is None:
+            return False
+        return self._members.silent_for(lease) >= leases.duration_of(lease) / _RENEWALS
+
     @property
     def has_kept_lease(self) -> bool:
         """Whether this gateway's Lease was there at the start, and has been ever since.

@@ -24,6 +24,7 @@ from tidegate.gateway.haproxy.socket import AdminError
 from tidegate.gateway.ledger import Ledger
 from tidegate.gateway.membership import Membership
 from tidegate.gateway.model import PodServer, Revision
+from tidegate.gateway.stopped import Stopped
 from tidegate.kube.controller import Context, Controller
 from tidegate.kube.objects import Key, Object, annotations_of
 
@@ -113,6 +114,7 @@ class Places:
         self._ledger.informer.add_handler(self._shown)
         self._controller.watch(self._ledger.informer, lambda lease: (leases.revision_named(lease),))
         membership.on_change(self._all_again)
+        self._stopped = Stopped(context, membership, self._all_again)
         membership.on_lapse(self._start_anew)
 
     def bind(self, *, mark: Callable[[Key], None], busy: Callable[[Key], frozenset[str]]) -> None:
@@ -136,6 +138,7 @@ class Places:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._membership.run())
             group.create_task(self._controller.run())
+            group.create_task(self._stopped.run())
             group.create_task(self._follow_demand())
 
     async def _follow_demand(self) -> None:
@@ -343,9 +346,14 @@ class Places:
         limit = known.revision.limit
         taken = _sum(entries)
         free = {pod: limit - taken.get(pod, 0) for pod in known.in_rotation}
-        if self._membership.others - entries.keys():
-            # Who has not said what it has may have everything.
-            free = {}
+        for name in self._membership.others - entries.keys():
+            # Who has not said what it has may have everything, unless it has stopped before.
+            namespace = known.revision.key.namespace
+            free = {
+                pod: number
+                for pod, number in free.items()
+                if not self._stopped.may_have(name, Key(namespace, pod))
+            }
         wants = self._wants(own, entry.total, waits)
         shares = self._shares(known, own, entries, wants)
         capacity = sum(free.values()) + sum(share.held for share in shares)
