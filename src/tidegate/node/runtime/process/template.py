@@ -220,7 +220,13 @@ class Template:
         ends = streams.make(stdin=launch["stdin"], once=launch["stdinOnce"], tty=launch["tty"])
         self._streams[directory] = streams
         group, problem = _control_group(launch)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            # Streams that nobody writes to come to their end, and go.
+            ends.close()
+            sandbox.remove_group(group)
+            raise
         if pid == 0:
             self._become_container(launch, ends)
         ends.close()
