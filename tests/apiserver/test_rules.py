@@ -127,9 +127,50 @@ def test_rules_that_cannot_be_read_and_those_that_are_not_offered() -> None:
     [cause] = errors.causes
     assert cause.field == f"s.{RULES}[0].rule"
     assert 'Invalid value: "self.": compilation failed' in cause.message
-    for rule in ("quantity(self.a).isLessThan(quantity('1'))", "self.?a.orValue(1) == 1"):
+    for rule in ("cel.bind(x, self.a, x == 1)", "self.?a.orValue(1) == 1"):
         assert not compiled(rule).known
         assert judged(ruled(rule, properties=PAIR), {"a": 1}) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds", "fails"),
+    [
+        ("quantity(self).isGreaterThan(quantity('1'))", "1001m", "1"),
+        ("quantity(self) == quantity('1Ki')", "1024", "1k"),
+        ("isQuantity(self) && quantity(self).add(quantity('1')).compareTo(quantity('2')) == 0",
+         "1000m", "many"),
+        ("quantity(self).sub(1).isInteger() && quantity(self).asInteger() == 2", "2", "2500m"),
+        ("quantity(self).sign() == -1 && quantity(self).isLessThan(quantity('0'))", "-1", "0"),
+        ("isURL(self) && url(self).getScheme() == 'https' && url(self).getPort() == '8443'",
+         "https://a.b:8443/c?d=e", "https://a.b/c"),
+        ("url(self).getHostname() == 'a.b' && url(self).getQuery()['d'] == ['e']",
+         "https://a.b:8443/c?d=e", "https://a.b/c?d=f"),
+        ("isIP(self) && ip(self).family() == 4 && !ip(self).isLoopback()", "10.0.0.1", "127.0.0.1"),
+        ("ip.isCanonical(self) && ip(self).family() == 6", "2001:db8::1", "2001:DB8::1"),
+        ("ip(self).isGlobalUnicast()", "10.0.0.1", "169.254.0.1"),
+        ("isCIDR(self) && cidr(self).containsIP('10.0.0.9')", "10.0.0.0/8", "10.0.0.0/31"),
+        ("cidr(self).containsCIDR('10.1.0.0/16') && cidr(self).prefixLength() < 9",
+         "10.0.0.0/8", "11.0.0.0/8"),
+        ("cidr(self).masked() == cidr(self) && cidr(self).ip() == ip('10.0.0.0')",
+         "10.0.0.0/8", "10.0.0.1/8"),
+        ("optional.of(self).value() == 'a' && !optional.none().hasValue()", "a", "b"),
+    ],
+)  # fmt: skip
+def test_values_of_kubernetes_own_types(rule: str, holds: str, fails: str) -> None:
+    schema = {"type": "string", RULES: [{"rule": rule}]}
+    assert compiled(rule).known
+    assert judged(schema, holds) == []
+    assert len(judged(schema, fails)) == 1
+
+
+def test_what_was_before_may_be_optional() -> None:
+    text = "!oldSelf.hasValue() || oldSelf.value() == self"
+    schema = {"type": "string", RULES: [{"rule": text, "optionalOldSelf": True}]}
+    assert judged(schema, "a") == []
+    assert judged(schema, "a", "a") == []
+    assert judged(schema, "b", "a") == [f'spec: Invalid value: "b": failed rule: {text}']
+    required = {**schema, RULES: [{"rule": "oldSelf.hasValue()", "optionalOldSelf": True}]}
+    assert len(judged(required, "a")) == 1
 
 
 async def test_a_kind_with_rules(tmp_path) -> None:

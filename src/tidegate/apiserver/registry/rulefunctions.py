@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
+
+from tidegate.apiserver.registry.rulevalues import VALUE_FUNCTIONS
 
 
 def _char_at(text: str, index: int) -> str:
@@ -87,21 +88,13 @@ def _is_sorted(items: list[Any]) -> bool:
     return all(first <= second for first, second in pairwise(items))
 
 
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return bool(parts.scheme and parts.netloc) or text.startswith("/")
-
-
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **VALUE_FUNCTIONS,
     "charAt": _char_at,
     "find": _find,
     "findAll": _find_all,
     "indexOf": _index_of,
     "isSorted": _is_sorted,
-    "isURL": _is_url,
     "join": _join,
     "lastIndexOf": _last_index_of,
     "lowerAscii": _lower,

@@ -29,7 +29,8 @@ _BUILT_IN = frozenset((
     "all", "bool", "bytes", "contains", "double", "duration", "dyn", "endsWith", "exists",
     "exists_one", "filter", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear",
     "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "has",
-    "int", "map", "matches", "size", "startsWith", "string", "timestamp", "type", "uint",
+    "hasValue", "int", "map", "matches", "none", "of", "ofNonZeroValue", "or", "orValue", "size",
+    "startsWith", "string", "timestamp", "type", "uint", "value",
 ))
 _RESERVED = frozenset((
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
@@ -37,7 +38,9 @@ _RESERVED = frozenset((
 ))
 # fmt: on
 _NOT_A_NAME = {".": "__dot__", "-": "__dash__", "/": "__slash__"}
-_OPTIONAL = re.compile(r"\.\?|\[\?|optional\.|cel\.bind")
+_NOT_OFFERED = re.compile(r"\.\?|\[\?|cel\.bind")
+_OLD = re.compile(r"\boldSelf\b")
+_OPTIONAL_OLD = "(hadOldSelf ? optional.of(oldSelf) : optional.none())"
 
 
 class RuleError(Exception):
@@ -60,18 +63,23 @@ class Rule:
 
 
 @lru_cache(maxsize=4096)
-def compiled(source: str) -> Rule:
-    """A rule by its text. Raises RuleError when it is no expression."""
-    if _OPTIONAL.search(source):
+def compiled(source: str, *, optional_old: bool = False) -> Rule:
+    """A rule by its text, whose `oldSelf` may be optional.
+
+    Raises:
+        RuleError: it is no expression.
+    """
+    if _NOT_OFFERED.search(source):
         return Rule(None, source, known=False, transition=False)
     try:
-        program = _library().compile(source)
+        program = _library().compile(_OLD.sub(_OPTIONAL_OLD, source) if optional_old else source)
     except ValueError as error:
         raise RuleError(str(error)) from error
-    offered = _BUILT_IN | set(FUNCTIONS)
+    offered = _BUILT_IN | {name.rpartition(".")[2] for name in FUNCTIONS}
     functions = [name for name in program.functions() if name.isidentifier()]
     known = all(name in offered for name in functions)
-    return Rule(program, source, known=known, transition="oldSelf" in program.variables())
+    transition = "oldSelf" in program.variables() and not optional_old
+    return Rule(program, source, known=known, transition=transition)
 
 
 def rules_in(schema: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -131,8 +139,9 @@ class Judge:
     def _ask(
         self, rule: Mapping[str, Any], schema: Schema, value: Any, old: Any, path: str
     ) -> None:
+        optional_old = bool(rule.get("optionalOldSelf"))
         try:
-            asked = compiled(str(rule.get("rule") or ""))
+            asked = compiled(str(rule.get("rule") or ""), optional_old=optional_old)
         except RuleError:
             return  # was taken before rules were read
         if not asked.known or (asked.transition and old is None):
@@ -143,8 +152,9 @@ class Judge:
                 self._errors.forbidden(path, "too many validation rules for one object")
             return
         variables = {"self": _shown(schema, value)}
-        if old is not None:
+        if old is not None or optional_old:
             variables["oldSelf"] = _shown(schema, old)
+            variables["hadOldSelf"] = old is not None
         try:
             if _run(asked, variables) is True:
                 return
@@ -170,7 +180,7 @@ def _message(rule: Mapping[str, Any], asked: Rule, variables: dict[str, Any]) ->
     expression = rule.get("messageExpression")
     if expression:
         try:
-            made = compiled(str(expression))
+            made = compiled(str(expression), optional_old=bool(rule.get("optionalOldSelf")))
             text = _run(made, variables) if made.known else None
         except Exception:  # Kubernetes falls back to the message as well
             text = None
