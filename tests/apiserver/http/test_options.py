@@ -121,3 +121,20 @@ async def test_nothing_is_made_for_who_cannot_take_the_answer(face: Face) -> Non
     response = await http.post(CONFIG_MAPS, json=body, headers={"accept": "text/html"})
     assert response.status_code == 406
     assert (await http.get(f"{CONFIG_MAPS}/unheard")).status_code == 404
+
+
+async def test_nothing_is_changed_for_who_cannot_take_the_answer(face: Face) -> None:
+    http = face.http()
+    made = (await http.post(CONFIG_MAPS, json={"metadata": {"name": "kept"}})).json()
+    url = f"{CONFIG_MAPS}/kept"
+    change = {"metadata": {"name": "kept"}, "data": {"a": "b"}}
+    accept = {"accept": "text/html"}
+    merge = {**accept, "content-type": "application/merge-patch+json"}
+    for answer in (
+        await http.put(url, json=change, headers=accept),
+        await http.patch(url, json=change, headers=merge),
+        await http.delete(url, headers=accept),
+        await http.delete(CONFIG_MAPS, headers=accept),
+    ):
+        assert (answer.status_code, answer.json()["reason"]) == (406, "NotAcceptable")
+    assert (await http.get(url)).json() == made

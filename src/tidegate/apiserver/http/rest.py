@@ -26,7 +26,7 @@ from tidegate.apiserver.http.query import (
 )
 from tidegate.apiserver.http.streams import Streams
 from tidegate.apiserver.http.subresources import Subresource
-from tidegate.apiserver.http.views import view_for
+from tidegate.apiserver.http.views import View, view_for
 from tidegate.apiserver.http.watches import Watches
 from tidegate.apiserver.listing import parse_version
 from tidegate.apiserver.options import Deletion, Listing
@@ -136,6 +136,7 @@ class ResourceHandler:
         await self._verbs[call.verb](call)
 
     async def _get(self, call: Call) -> None:
+        view = self._view(call)
         target = call.target
         asked = parse_version(call.exchange.query.get("resourceVersion", ""))
         current = self._api.store.version
@@ -148,22 +149,22 @@ class ResourceHandler:
             namespace=call.namespace,
             subresource=target.subresource,
         )
-        await self._answer(call, stored)
+        await self._answer(call, view, stored)
 
     async def _list(self, call: Call) -> None:
+        view = self._view(call)
         listing = await self._api.list(
             call.context(),
             call.spec,
             namespace=call.namespace,
             options=list_options(call.exchange.query),
         )
-        view = view_for(call.exchange, call.spec, self._api.clock)
         await call.exchange.reply(view.page(listing), content_type=view.content_type)
 
     async def _watch(self, call: Call) -> None:
         exchange = call.exchange
         options = watch_options(exchange.query, name=call.target.name)
-        view = view_for(exchange, call.spec, self._api.clock)
+        view = self._view(call)
         self._streams.check_room()
         try:
             watch = self._api.watch(
@@ -179,8 +180,7 @@ class ResourceHandler:
         context = call.context()
         target, exchange = call.target, call.exchange
         content_type = exchange.headers.get("content-type", "")
-        # Before anything is made: who cannot take the answer must not find the object later.
-        view_for(exchange, call.spec, self._api.clock)
+        view = self._view(call)
         obj = decode_object(await exchange.body(), content_type, context)
         stored = await self._api.create(
             context,
@@ -190,9 +190,10 @@ class ResourceHandler:
             name=target.name,
             subresource=target.subresource,
         )
-        await self._answer(call, stored, code=201)
+        await self._answer(call, view, stored, code=201)
 
     async def _update(self, call: Call) -> None:
+        view = self._view(call)
         context = call.context()
         target, exchange = call.target, call.exchange
         content_type = exchange.headers.get("content-type", "")
@@ -205,9 +206,10 @@ class ResourceHandler:
             namespace=call.namespace,
             subresource=target.subresource,
         )
-        await self._answer(call, stored, code=201 if created else 200)
+        await self._answer(call, view, stored, code=201 if created else 200)
 
     async def _patch(self, call: Call) -> None:
+        view = self._view(call)
         target, exchange = call.target, call.exchange
         patch_type = _patch_type(exchange)
         apply = patch_type is PatchType.APPLY
@@ -223,9 +225,10 @@ class ResourceHandler:
             namespace=call.namespace,
             subresource=target.subresource,
         )
-        await self._answer(call, stored, code=201 if created else 200)
+        await self._answer(call, view, stored, code=201 if created else 200)
 
     async def _delete(self, call: Call) -> None:
+        view = self._view(call)
         body = await _options_body(call.exchange)
         deletion = await self._api.delete(
             call.context(body),
@@ -237,9 +240,10 @@ class ResourceHandler:
         if deletion.removed:
             await call.exchange.reply_json(_success(call, deletion))
         else:
-            await self._answer(call, deletion.stored)
+            await self._answer(call, view, deletion.stored)
 
     async def _delete_collection(self, call: Call) -> None:
+        view = self._view(call)
         body = await _options_body(call.exchange)
         deleted = await self._api.delete_collection(
             call.context(body),
@@ -249,15 +253,17 @@ class ResourceHandler:
             options=delete_options(call.exchange.query, body),
         )
         listing = Listing(deleted, self._api.store.version)
-        view = view_for(call.exchange, call.spec, self._api.clock)
         await call.exchange.reply(view.page(listing), content_type=view.content_type)
 
-    async def _answer(self, call: Call, stored: Stored, *, code: int = 200) -> None:
-        # Clients compare what a write answers with what a read shows: kubectl's `(no change)`.
-        whole = self._api.with_owners(call.spec, stored)
-        view = view_for(
+    def _view(self, call: Call) -> View:
+        """The form of the answer, before anything is done: who cannot take it changes nothing."""
+        return view_for(
             call.exchange, call.spec, self._api.clock, subresource=call.target.subresource
         )
+
+    async def _answer(self, call: Call, view: View, stored: Stored, *, code: int = 200) -> None:
+        # Clients compare what a write answers with what a read shows: kubectl's `(no change)`.
+        whole = self._api.with_owners(call.spec, stored)
         await call.exchange.reply(view.one(whole), code=code, content_type=view.content_type)
 
 

@@ -48,15 +48,16 @@ def view_for(exchange: Exchange, spec: KindSpec, clock: Clock, *, subresource: s
         NotAcceptable: none of those is served.
     """
     media = negotiate(exchange.headers.get("accept", ""))
-    if media.transform and spec.create_handler:
+    transform = media.transform
+    if transform and spec.create_handler:
         raise NotAcceptable(f"only the following media types are accepted: {JSON}")
-    if media.transform == "Table":
+    if transform == "Table":
         include = exchange.query.get("includeObject") or "Metadata"
         if include not in _INCLUDES:
             raise BadRequest(f"includeObject: Unsupported value: {include!r}: use {_INCLUDES}")
         layout = SCALES if subresource == "scale" else layout_for(spec)
         return _TableView(layout, clock, include, _content_type(media))
-    if media.transform:
+    if transform:
         return _MetadataView(_content_type(media))
     if exchange.query.get("pretty") in ("true", "1"):
         return _PrettyView(spec)
