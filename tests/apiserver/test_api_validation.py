@@ -190,6 +190,24 @@ async def test_a_namespace_must_be_there_and_not_ending(tmp_path):
         assert refused.value.causes[0].reason == "NamespaceTerminating"
 
 
+async def test_what_is_projected_gets_its_defaults(tmp_path):
+    field = {"path": "a", "fieldRef": {"fieldPath": "metadata.name"}}
+    token = {"serviceAccountToken": {"path": "t"}}
+    volumes = [
+        {"name": "one", "downwardAPI": {"items": [field]}},
+        {"name": "two", "projected": {"sources": [{"downwardAPI": {"items": [field]}}, token]}},
+    ]
+    async with running_api(tmp_path) as api:
+        made = await api.client().create(r.PODS, pod(volumes=volumes))
+        one, two = (
+            volume for volume in made["spec"]["volumes"] if volume["name"] in ("one", "two")
+        )
+        assert one["downwardAPI"]["items"][0]["fieldRef"]["apiVersion"] == "v1"
+        fields, tokens = two["projected"]["sources"]
+        assert fields["downwardAPI"]["items"][0]["fieldRef"]["apiVersion"] == "v1"
+        assert tokens["serviceAccountToken"]["expirationSeconds"] == 3600
+
+
 async def test_pods_get_their_defaults_and_keep_their_spec(tmp_path):
     async with running_api(tmp_path) as api:
         client = api.client()

@@ -437,6 +437,25 @@ async def make_pod(http: httpx.AsyncClient, *containers: str) -> str:
     return f"{path}/p/log"
 
 
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"tailLines": "-1"}, "tailLines"),
+        ({"limitBytes": "0"}, "limitBytes"),
+        ({"sinceSeconds": "0"}, "sinceSeconds"),
+        ({"sinceSeconds": "5", "sinceTime": "2026-01-02T03:04:05Z"}, "sinceTime"),
+    ],
+)
+async def test_parts_of_logs_that_cannot_be(face: Face, asked: dict[str, str], field: str) -> None:
+    http = face.http()
+    path = await make_pod(http, "c")
+    face.server.attach_logs(Lines())
+    answer = await http.get(path, params=asked)
+    refused(answer, 422, "Invalid")
+    assert answer.json()["message"].startswith('PodLogOptions "p" is invalid: ')
+    assert [cause["field"] for cause in answer.json()["details"]["causes"]] == [field]
+
+
 async def test_logs(face: Face) -> None:
     http = face.http()
     path = await make_pod(http, "c")

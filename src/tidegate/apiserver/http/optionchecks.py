@@ -9,6 +9,7 @@ from tidegate.apiserver.requests import FieldValidation
 from tidegate.kube.resources import Resource
 
 MAX_MANAGER_CHARS = 128
+_MAX_DIGITS = 18
 _MATCH = "resourceVersionMatch"
 _SEND = "sendInitialEvents"
 _POLICIES = ("Background", "Foreground", "Orphan", "nil")
@@ -85,6 +86,25 @@ def check_propagation(policy: str, orphan: bool | None) -> None:
     if policy and policy not in _POLICIES[:3]:
         errors.not_supported("propagationPolicy", policy, _POLICIES)
     _refuse("DeleteOptions", errors)
+
+
+def check_log(query: Mapping[str, str], pod: str) -> None:
+    """Which part of a log is asked for. Raises Invalid."""
+    errors = FieldErrors()
+    for name, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
+        text = query.get(name, "")
+        if (
+            text.isascii()
+            and text.removeprefix("-").isdecimal()
+            and int(text[:_MAX_DIGITS]) < least
+        ):
+            than = "greater than or equal to 0" if least == 0 else "greater than 0"
+            errors.invalid(name, int(text[:_MAX_DIGITS]), f"must be {than}")
+    if query.get("sinceSeconds") and query.get("sinceTime"):
+        detail = "at most one of `sinceTime` or `sinceSeconds` may be specified"
+        errors.forbidden("sinceTime", detail)
+    options = Resource("", "v1", "PodLogOptions", "", False)
+    errors.raise_for(options, {"metadata": {"name": pod}})
 
 
 def _check_match(match: str, errors: FieldErrors) -> None:

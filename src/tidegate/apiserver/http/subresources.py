@@ -16,6 +16,7 @@ from tidegate.apiserver.authn.tokens import (
 )
 from tidegate.apiserver.http.bodies import decode_object
 from tidegate.apiserver.http.exchange import Exchange
+from tidegate.apiserver.http.optionchecks import check_log
 from tidegate.apiserver.http.paths import ResourcePath
 from tidegate.apiserver.http.pods import attached, container_named, pod_at
 from tidegate.apiserver.http.query import flag, number
@@ -88,6 +89,7 @@ class PodLogs:
         source = attached(self.source)
         self._streams.check_room()
         query = exchange.query
+        check_log(query, target.name)
         lines = source.stream(
             target.namespace,
             target.name,

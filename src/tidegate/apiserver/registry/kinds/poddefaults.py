@@ -6,6 +6,7 @@ from tidegate.apiserver.values import ensure, mapping, objects, section
 from tidegate.kube.objects import Object
 
 _FILE_MODE = 0o644
+_TOKEN_SECONDS = 3600
 _VOLUMES_WITH_MODE = ("secret", "configMap", "downwardAPI", "projected")
 
 
@@ -116,5 +117,16 @@ def _default_volume(volume: Object) -> None:
     for name in _VOLUMES_WITH_MODE:
         if name in volume:
             mapping(volume[name]).setdefault("defaultMode", _FILE_MODE)
+    _default_files(section(volume, "downwardAPI"))
+    for source in objects(section(volume, "projected").get("sources")):
+        _default_files(section(source, "downwardAPI"))
+        if "serviceAccountToken" in source:
+            mapping(source["serviceAccountToken"]).setdefault("expirationSeconds", _TOKEN_SECONDS)
     if "hostPath" in volume:
         mapping(volume["hostPath"]).setdefault("type", "")
+
+
+def _default_files(source: Object) -> None:
+    for item in objects(source.get("items")):
+        if "fieldRef" in item:
+            mapping(item["fieldRef"]).setdefault("apiVersion", "v1")
