@@ -21,6 +21,7 @@ from tidegate.apis.config_sections import (
     Network,
 )
 from tidegate.apis.parsing import (
+    MAX_INT32,
     Parsers,
     read_boolean,
     read_duration,
@@ -33,7 +34,6 @@ from tidegate.apis.templates import check_template
 
 Data = Mapping[str, str]
 
-_MAX_INT32 = 2**31 - 1
 
 _QUANTITIES = frozenset(
     f"revision_{name}_{section}"
@@ -115,7 +115,7 @@ def parse_defaults(data: Data) -> Defaults:
             )
     limit, concurrency = found.container_concurrency_max_limit, found.container_concurrency
     if limit < 1:
-        raise ValueError(f"expected 1 <= {limit} <= {_MAX_INT32}: container-concurrency-max-limit")
+        raise ValueError(f"expected 1 <= {limit} <= {MAX_INT32}: container-concurrency-max-limit")
     if not 0 <= concurrency <= limit:
         raise ValueError(f"expected 0 <= {concurrency} <= {limit}: container-concurrency")
     return found

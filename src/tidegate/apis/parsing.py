@@ -14,6 +14,8 @@ import yaml
 from tidegate.apis.durations import parse_duration
 from tidegate.kube.quantities import parse_quantity
 
+MAX_INT32 = 2**31 - 1
+
 Parsers = Mapping[str, tuple[str, Callable[[str], Any]]]
 
 _QUANTITY_RULE = (

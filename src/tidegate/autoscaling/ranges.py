@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tidegate.apis.durations import parse_duration
+from tidegate.apis.parsing import MAX_INT32
 
 
 def number(low: float, high: float = float("inf")) -> Callable[[str], float]:
@@ -25,7 +26,7 @@ def number(low: float, high: float = float("inf")) -> Callable[[str], float]:
     return parse
 
 
-def integer(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+def integer(low: int, high: int = MAX_INT32) -> Callable[[str], int]:
     """A parser of whole numbers from `low` to `high`."""
 
     def parse(text: str) -> int:

@@ -11,11 +11,11 @@ from fractions import Fraction
 from tidegate.apis.field_errors import FieldErrors
 from tidegate.apis.fields import part
 from tidegate.apis.names import is_dns1123_label
+from tidegate.apis.parsing import MAX_INT32
 from tidegate.apis.settings import Settings
 from tidegate.kube.objects import Object
 from tidegate.kube.quantities import parse_quantity
 
-_MAX_INT32 = 2**31 - 1
 _RESERVED_NAMES = frozenset({"queue-proxy"})
 _RESERVED_PATHS = frozenset({"/", "/dev", "/dev/log"})
 _RESERVED_PORTS = frozenset({8008, 8012, 8013, 8022, 9090, 9091})
@@ -208,16 +208,16 @@ def _validate_readiness(probe: Object, errors: FieldErrors) -> None:
     for name in ("periodSeconds", "initialDelaySeconds"):
         value = probe.get(name) or 0
         if value < 0:
-            errors.out_of_bounds(value, 0, _MAX_INT32, name)
+            errors.out_of_bounds(value, 0, MAX_INT32, name)
     successes = probe.get("successThreshold") or 0
     if successes < 1:
-        errors.out_of_bounds(successes, 1, _MAX_INT32, "successThreshold")
+        errors.out_of_bounds(successes, 1, MAX_INT32, "successThreshold")
     for name in ("failureThreshold", "timeoutSeconds"):
         value = probe.get(name) or 0
         if period == 0 and value != 0:
             errors.add(f"{name} is disallowed when periodSeconds is zero", name)
         if period != 0 and value < 1:
-            errors.out_of_bounds(value, 1, _MAX_INT32, name)
+            errors.out_of_bounds(value, 1, MAX_INT32, name)
 
 
 def _validate_rights(context: Object, settings: Settings, errors: FieldErrors) -> None:
@@ -229,8 +229,8 @@ def _validate_rights(context: Object, settings: Settings, errors: FieldErrors) -
         errors.at("capabilities").disallowed("add")
     for name in ("runAsUser", "runAsGroup"):
         value = context.get(name)
-        if value is not None and not 0 <= value <= _MAX_INT32:
-            errors.out_of_bounds(value, 0, _MAX_INT32, name)
+        if value is not None and not 0 <= value <= MAX_INT32:
+            errors.out_of_bounds(value, 0, MAX_INT32, name)
 
 
 def _validate_mounts(

@@ -9,11 +9,11 @@ from fractions import Fraction
 from tidegate.apis.autoscaling import ANNOTATION_GROUP, HPA_CLASS, KPA_CLASS, MPA_CLASS
 from tidegate.apis.durations import format_duration, parse_duration
 from tidegate.apis.field_errors import FieldErrors
+from tidegate.apis.parsing import MAX_INT32
 from tidegate.apis.settings import Settings
 
 Annotations = Mapping[str, str]
 
-_MAX_INT32 = 2**31 - 1
 # Python's own parsers also take spaces, underscores and words, which no other reader does.
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\Z")
@@ -79,8 +79,8 @@ def _integer(annotations: Annotations, name: str, errors: FieldErrors) -> int:
     if found is None:
         return 0
     key, text, value = found
-    if not 0 <= value <= _MAX_INT32:
-        errors.out_of_bounds(text, 0, _MAX_INT32, key)
+    if not 0 <= value <= MAX_INT32:
+        errors.out_of_bounds(text, 0, MAX_INT32, key)
         return 0
     return value
 
