@@ -76,7 +76,7 @@ pid {directory}/nginx.pid;
 error_log stderr crit;
 events {{ worker_connections 2000; }}
 http {{
-    access_log off;
+    access_log {log};
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
@@ -94,9 +94,17 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $host;
+{headers}
         }}
     }}
 }}
+"""
+_NGINX_HEADERS = """
+            proxy_set_header X-Request-Id $request_id;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header Forwarded "for=\\"$remote_addr\\";proto=$scheme;host=\\"$http_host\\"";
+            add_header X-Served-By $upstream_addr;
 """
 _PODS = 4
 
@@ -132,7 +140,7 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as directory:
         pods = [_free_port() for _ in range(_PODS)]
-        static, usual, stages, half, nginx = (_free_port() for _ in range(5))
+        static, usual, stages, half, nginx, usual_nginx = (_free_port() for _ in range(6))
         with (
             _haproxy(Path(directory) / "pods.cfg", _pods_config(pods)) as pods_pid,
             _haproxy(
@@ -148,7 +156,10 @@ def main() -> None:
                 Path(directory) / "half.cfg",
                 _static_config(half, pods, max(threads // 2, 1), kind="stages"),
             ) as half_pid,
-            _nginx(Path(directory), nginx, pods, threads) as nginx_pid,
+            _nginx(Path(directory) / "nginx", nginx, pods, threads) as nginx_pid,
+            _nginx(
+                Path(directory) / "usual-nginx", usual_nginx, pods, threads, usual=True
+            ) as usual_nginx_pid,
         ):
             references = [
                 Case("pods, without a proxy", pods[0], "localhost", pods_pid),
@@ -159,7 +170,10 @@ def main() -> None:
                 Case("the same on half of the cores", half, "localhost", half_pid),
             ]
             if nginx_pid:
-                references.append(Case("nginx", nginx, "localhost", nginx_pid))
+                references += [
+                    Case("nginx", nginx, "localhost", nginx_pid),
+                    Case("nginx, headers and log", usual_nginx, "localhost", usual_nginx_pid),
+                ]
             asyncio.run(_through_gateway(Path(directory), pods, references, wrk, options))
 
 
@@ -323,16 +337,32 @@ def _static_config(port: int, pods: list[int], threads: int, *, kind: str = "bar
 
 
 @contextmanager
-def _nginx(directory: Path, port: int, pods: list[int], threads: int) -> Iterator[int]:
-    """nginx as a proxy before the pods; yields its process number, 0 where there is none."""
+def _nginx(
+    directory: Path, port: int, pods: list[int], threads: int, *, usual: bool = False
+) -> Iterator[int]:
+    """nginx as a proxy before the pods, bare or with what most have.
+
+    Yields its process number, 0 where there is none.
+    """
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:
-        print("nginx is left out: it is not installed (Debian: apt-get install nginx-light)")
+        if not usual:
+            print("nginx is left out: it is not installed (Debian: apt-get install nginx-light)")
         yield 0
         return
+    directory.mkdir()
     path = directory / "nginx.conf"
     servers = "\n".join(f"        server 127.0.0.1:{pod};" for pod in pods)
-    path.write_text(_NGINX.format(threads=threads, directory=directory, servers=servers, port=port))
+    path.write_text(
+        _NGINX.format(
+            threads=threads,
+            directory=directory,
+            servers=servers,
+            port=port,
+            log=directory / "access.log" if usual else "off",
+            headers=_NGINX_HEADERS if usual else "",
+        )
+    )
     process = subprocess.Popen([program, "-p", directory, "-c", path], stderr=subprocess.DEVNULL)
     try:
         yield process.pid
