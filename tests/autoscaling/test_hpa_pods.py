@@ -15,6 +15,7 @@ import pytest
 from tests.autoscaling.support import GATEWAY, ManualDemand, pod_autoscaler
 from tests.node.images import make_image
 from tests.node.running import READINESS, pid_of, stage
+from tests.support.tokens import token_issuer
 from tests.support.virtual_clock import VirtualClock
 from tidegate.apis.autoscaling import HPA_CLASS, POD_AUTOSCALERS
 from tidegate.apiserver.metrics import Metrics
@@ -83,10 +84,11 @@ async def test_a_pod_that_burns_is_scaled_up_and_down_again(tmp_path):
             tasks.extend(group.create_task(part.run()) for part in (informers, *parts))
 
         collected = (PODS, DEPLOYMENTS, REPLICA_SETS)
+        sign = token_issuer(tmp_path, SystemClock()).issue_for_secret
         start(
             "system:kube-controller-manager",
             SystemClock(),
-            lambda context: build_workloads(context, collected=collected, root_ca="pem"),
+            lambda context: build_workloads(context, collected=collected, root_ca="pem", sign=sign),
         )
         metrics = Metrics(theatre.api.api.view)
         for spec in metrics.specs():

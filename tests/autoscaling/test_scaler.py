@@ -10,6 +10,7 @@ import pytest
 
 from tests.autoscaling.support import GATEWAY, REVISION, ManualDemand, demand, pod_autoscaler
 from tests.support.api import running_api
+from tests.support.tokens import token_issuer
 from tests.support.virtual_clock import VirtualClock
 from tidegate.apis.autoscaling import KPA_CLASS, POD_AUTOSCALERS
 from tidegate.autoscaling.assembly import build
@@ -142,8 +143,9 @@ async def world_of(directory, clock=None):
     clock = clock or VirtualClock()
     async with running_api(directory, clock) as api:
         world = World(api, clock)
+        sign = token_issuer(directory, clock).issue_for_secret
         world.start(
-            lambda context: build_workloads(context, collected=COLLECTED, root_ca="pem"),
+            lambda context: build_workloads(context, collected=COLLECTED, root_ca="pem", sign=sign),
             "system:kube-controller-manager",
         )
         world.scaler = world.start_autoscaler()

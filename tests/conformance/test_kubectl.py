@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import subprocess
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +83,32 @@ def test_proxy(platform: Platform, namespace: str) -> None:
                 assert json.loads(events[0])["object"]["metadata"]["name"] == "cm"
         finally:
             process.terminate()
+
+
+def test_a_secret_with_a_token(platform: Platform, kubectl: Kubectl, namespace: str) -> None:
+    kubectl("create", "serviceaccount", "robot")
+    annotation = {"kubernetes.io/service-account.name": "robot"}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "robots", "annotations": annotation},
+        "type": "kubernetes.io/service-account-token",
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(secret))
+    kubectl("wait", "secret/robots", "--for=jsonpath={.data.token}", "--timeout=20s")
+    assert re.search(r"^Tokens: +robots$", kubectl("describe", "sa", "robot"), re.MULTILINE)
+    encoded = kubectl("get", "secret", "robots", "-o", "jsonpath={.data.token}")
+    url = f"https://127.0.0.1:{platform.api_port}/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    with httpx.Client(
+        headers={"Authorization": f"Bearer {b64decode(encoded).decode()}"},
+        verify=ssl.create_default_context(cafile=platform.data_dir / "pki" / "ca.crt"),
+        trust_env=False,
+    ) as client:
+        user = client.post(url, json={}).json()["status"]["userInfo"]["username"]
+        assert user == f"system:serviceaccount:{namespace}:robot"
+        kubectl("delete", "sa", "robot")
+        assert client.post(url, json={}).status_code == 401
+    kubectl("wait", "secret/robots", "--for=delete", "--timeout=20s")
 
 
 def test_diff_shows_what_apply_would_change(

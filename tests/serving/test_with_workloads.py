@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.support import Cluster, running_serving, service
+from tests.support.tokens import token_issuer
 from tidegate.apis import autoscaling, networking, serving
 from tidegate.apis.registry import KINDS
 from tidegate.kube import resources
@@ -37,7 +38,8 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     async with running_serving(tmp_path) as running:
         client = running.api.client("system:kube-controller-manager")
         context = Context(client, Informers(client, clock=running.clock), running.clock)
-        runnables = workloads.build(context, collected=COLLECTED, root_ca="")
+        sign = token_issuer(tmp_path, running.clock).issue_for_secret
+        runnables = workloads.build(context, collected=COLLECTED, root_ca="", sign=sign)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(context.informers.run())]
             tasks += [group.create_task(runnable.run()) for runnable in runnables]

@@ -7,6 +7,7 @@ import json
 from contextlib import asynccontextmanager
 
 from tests.support.api import running_api
+from tests.support.tokens import token_issuer
 from tests.support.virtual_clock import VirtualClock
 from tidegate.apiserver.customkinds import CustomKinds
 from tidegate.kube.clock import rfc3339
@@ -49,8 +50,9 @@ COLLECTED = (
 class World:
     """What a test does and sees."""
 
-    def __init__(self, api, clock):
+    def __init__(self, api, clock, tokens):
         self.api = api
+        self.tokens = tokens
         self.clock = clock
         self.client = api.client()
 
@@ -107,12 +109,15 @@ async def running_controllers(directory, clock=None, *, authorizer=None):
         client = api.client("system:kube-controller-manager")
         informers = Informers(client, clock=clock)
         context = Context(client, informers, clock)
-        runnables = build(context, collected=COLLECTED, root_ca=ROOT_CA)
+        tokens = token_issuer(directory, clock)
+        runnables = build(
+            context, collected=COLLECTED, root_ca=ROOT_CA, sign=tokens.issue_for_secret
+        )
         runnables.append(CustomKinds(api.api.registry, context).controller)
         tasks = [asyncio.create_task(informers.run())]
         tasks += [asyncio.create_task(runnable.run()) for runnable in runnables]
         try:
-            world = World(api, clock)
+            world = World(api, clock, tokens)
             await world.settle()
             yield world
         finally:

@@ -230,6 +230,10 @@ class ApiServer:
             bound_to=BoundTo("Pod", *pod) if pod else None,
         )
 
+    def issue_secret_token(self, *, namespace: str, name: str, uid: str, secret: str) -> str:
+        """A token of the service account `name`, good while the Secret `secret` holds it."""
+        return self._tokens.issue_for_secret(namespace=namespace, name=name, uid=uid, secret=secret)
+
     def _application(self) -> Application:
         address = self.url.removeprefix("https://")
         pages = Pages(

@@ -135,7 +135,12 @@ class Platform:
     def _workloads(self) -> tuple[Context, list[Runnable]]:
         context = self._as(WORKLOADS)
         collected = self._api.builtin_resources()
-        parts = workloads.build(context, collected=collected, root_ca=self._api.root_ca)
+        parts = workloads.build(
+            context,
+            collected=collected,
+            root_ca=self._api.root_ca,
+            sign=self._api.issue_secret_token,
+        )
         return context, parts
 
     def _serving(self) -> tuple[Context, list[Runnable]]:

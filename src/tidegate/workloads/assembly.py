@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tidegate.kube.controller import Context, Runnable
 from tidegate.kube.resources import Resource
+from tidegate.workloads.account_tokens import AccountTokenController, SignToken
 from tidegate.workloads.deployments.controller import DeploymentController
 from tidegate.workloads.endpoints.controller import EndpointsController
 from tidegate.workloads.endpoints.mirroring import EndpointMirrorController
@@ -18,7 +19,9 @@ from tidegate.workloads.replicasets import ReplicaSetController
 from tidegate.workloads.service_accounts import ServiceAccountController
 
 
-def build(context: Context, *, collected: Sequence[Resource], root_ca: str) -> list[Runnable]:
+def build(
+    context: Context, *, collected: Sequence[Resource], root_ca: str, sign: SignToken
+) -> list[Runnable]:
     """All controllers, not running yet.
 
     Args:
@@ -26,6 +29,7 @@ def build(context: Context, *, collected: Sequence[Resource], root_ca: str) -> l
         collected: every built-in resource that may own, be owned or live in a namespace; those
             of CustomResourceDefinitions are found.
         root_ca: PEM text of the API's certificate authority, for `kube-root-ca.crt`.
+        sign: makes the tokens of service accounts that Secrets hold.
     """
     kinds = Kinds(context, builtin=collected)
     jobs = JobController(context)
@@ -38,6 +42,7 @@ def build(context: Context, *, collected: Sequence[Resource], root_ca: str) -> l
         EndpointsController(context).controller,
         EndpointMirrorController(context).controller,
         ServiceAccountController(context, root_ca=root_ca).controller,
+        AccountTokenController(context, root_ca=root_ca, sign=sign).controller,
         NamespaceController(context, kinds=kinds).controller,
         EventExpiryController(context).controller,
         GarbageCollector(context, kinds=kinds),

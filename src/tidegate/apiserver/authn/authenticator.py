@@ -5,13 +5,16 @@ A token that is sent counts before the certificate, so that a wrong one is never
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
+from hmac import compare_digest
 from typing import Protocol
 
 from tidegate.apiserver.authn.identities import ACCOUNT_PREFIX, account_groups, user_named
 from tidegate.apiserver.authn.tokens import DEFAULT_AUDIENCES, BoundTo, TokenIdentity, TokenIssuer
 from tidegate.apiserver.http.protocol import Subject
 from tidegate.apiserver.requests import User
+from tidegate.apiserver.values import section
 from tidegate.kube.errors import Unauthorized
 from tidegate.kube.objects import Key, Object, is_deleting, uid_of
 from tidegate.kube.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
@@ -63,6 +66,8 @@ class Authenticator:
         self._check_account(identity)
         if identity.bound_to is not None:
             self._check_bound(identity.namespace, identity.bound_to)
+        if not identity.token_id:
+            self._check_held(identity, token)
         return User(
             f"{ACCOUNT_PREFIX}{identity.namespace}:{identity.name}",
             account_groups(identity.namespace),
@@ -89,8 +94,19 @@ class Authenticator:
         if is_deleting(obj) and bound.kind == "Secret":
             raise Unauthorized("the Secret that the token is bound to is being deleted")
 
+    def _check_held(self, identity: TokenIdentity, token: str) -> None:
+        """What is taken out of its Secret, or exchanged there, is good no longer."""
+        secret = self._objects.find(SECRETS, Key(identity.namespace, identity.secret))
+        if secret is None or is_deleting(secret):
+            raise Unauthorized("the Secret of the token has been deleted")
+        held = section(secret, "data").get("token")
+        if not compare_digest(str(held).encode(), b64encode(token.encode())):
+            raise Unauthorized("the Secret of the token does not hold it any more")
+
 
 def _extra(identity: TokenIdentity) -> dict[str, tuple[str, ...]]:
+    if not identity.token_id:
+        return {}
     extra = {f"{_EXTRA}/credential-id": (f"JTI={identity.token_id}",)}
     if identity.bound_to is not None:
         kind = identity.bound_to.kind.lower()

@@ -1,14 +1,16 @@
-"""Service account tokens: signed, bound to an account (and pod), expiring.
+"""Service account tokens: signed, bound to an account (and pod), expiring; and those of Secrets.
 
 A token is good only while the signature, the audience and the times hold and the account (and the
 pod) it names still live with the same uid; the last is checked by the authenticator, so that
-deleting the account ends its tokens at once.
+deleting the account ends its tokens at once. That of a Secret has Kubernetes' legacy claims: it
+does not expire, and is good while its Secret holds it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -30,6 +32,9 @@ MAXIMUM_SECONDS = 1 << 32
 
 _ALGORITHM = "ES256"
 _CLAIM = "kubernetes.io"
+_REQUIRED = ("exp", "nbf", "aud", "iss", "jti")
+_LEGACY_ISSUER = "kubernetes/serviceaccount"
+_LEGACY_CLAIM = "kubernetes.io/serviceaccount/"
 # A client's clock may be a little ahead of ours.
 _LEEWAY_SECONDS = 10
 _CACHED_TOKENS = 1024
@@ -52,9 +57,10 @@ class TokenIdentity:
     Attributes:
         namespace, name, uid: the service account.
         bound_to: the object the token is bound to, if any.
-        token_id: the token's own id (`jti`).
+        token_id: the token's own id (`jti`), empty for that of a Secret.
         audiences: whom the token is meant for.
         expires_at: seconds since the Unix epoch.
+        secret: the name of the Secret that must hold the token, if it is one's.
     """
 
     namespace: str
@@ -64,6 +70,7 @@ class TokenIdentity:
     token_id: str
     audiences: tuple[str, ...]
     expires_at: float
+    secret: str = ""
 
 
 class TokenIssuer:
@@ -119,6 +126,18 @@ class TokenIssuer:
         headers = {"kid": self._key_id}
         return jwt.encode(claims, self._key, _ALGORITHM, headers=headers), float(expires_at)
 
+    def issue_for_secret(self, *, namespace: str, name: str, uid: str, secret: str) -> str:
+        """A new token of a ServiceAccount, good for as long as the Secret `secret` holds it."""
+        claims = {
+            "iss": _LEGACY_ISSUER,
+            "sub": f"system:serviceaccount:{namespace}:{name}",
+            f"{_LEGACY_CLAIM}namespace": namespace,
+            f"{_LEGACY_CLAIM}secret.name": secret,
+            f"{_LEGACY_CLAIM}service-account.name": name,
+            f"{_LEGACY_CLAIM}service-account.uid": uid,
+        }
+        return jwt.encode(claims, self._key, _ALGORITHM, headers={"kid": self._key_id})
+
     def verify(self, token: str, *, audiences: Sequence[str] = DEFAULT_AUDIENCES) -> TokenIdentity:
         """What the token says, signature, issuer, audience and times checked.
 
@@ -126,14 +145,17 @@ class TokenIssuer:
             Unauthorized: any of these does not hold; the message says which.
         """
         claims = self._claims(token)
+        if claims["iss"] == _LEGACY_ISSUER:
+            identity = _legacy_identity(claims)
+            _check_audience(identity, audiences)
+            return identity
         identity = _identity(claims)
         now = self._clock.time()
         if now >= identity.expires_at:
             raise Unauthorized("the token has expired")
         if now + _LEEWAY_SECONDS < float(claims["nbf"]):
             raise Unauthorized("the token is not valid yet")
-        if not set(identity.audiences) & set(audiences):
-            raise Unauthorized(f"the token is for other audiences: {list(identity.audiences)}")
+        _check_audience(identity, audiences)
         return identity
 
     def key_set(self) -> dict[str, Any]:
@@ -176,17 +198,19 @@ class TokenIssuer:
                 token,
                 self._public,
                 algorithms=[_ALGORITHM],
-                issuer=ISSUER,
+                issuer=(ISSUER, _LEGACY_ISSUER),
                 options={
                     "verify_exp": False,
                     "verify_nbf": False,
                     "verify_iat": False,
                     "verify_aud": False,
-                    "require": ["exp", "nbf", "aud", "iss", "jti"],
+                    "require": ["iss"],
                 },
             )
         except jwt.PyJWTError as error:
             raise Unauthorized("the token is not one of ours") from error
+        if claims["iss"] == ISSUER and any(name not in claims for name in _REQUIRED):
+            raise Unauthorized("the token is not one of ours")
         self._verified[token] = claims
         if len(self._verified) > _CACHED_TOKENS:
             self._verified.popitem(last=False)
@@ -212,6 +236,27 @@ def _identity(claims: Mapping[str, Any]) -> TokenIdentity:
         audiences=(audience,) if isinstance(audience, str) else tuple(audience),
         expires_at=float(claims["exp"]),
     )
+
+
+def _legacy_identity(claims: Mapping[str, Any]) -> TokenIdentity:
+    def claim(name: str) -> str:
+        return str(claims.get(f"{_LEGACY_CLAIM}{name}") or "")
+
+    return TokenIdentity(
+        namespace=claim("namespace"),
+        name=claim("service-account.name"),
+        uid=claim("service-account.uid"),
+        bound_to=None,
+        token_id="",
+        audiences=DEFAULT_AUDIENCES,
+        expires_at=math.inf,
+        secret=claim("secret.name"),
+    )
+
+
+def _check_audience(identity: TokenIdentity, audiences: Sequence[str]) -> None:
+    if not set(identity.audiences) & set(audiences):
+        raise Unauthorized(f"the token is for other audiences: {list(identity.audiences)}")
 
 
 def _base64url(data: bytes) -> str:
