@@ -278,6 +278,30 @@ async def test_missing_configuration_is_named_and_waited_for(theatre: Stage) -> 
     await theatre.ready("a")
 
 
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ({"configMap": {"name": "later"}}, 'configmap "later" not found'),
+        ({"secret": {"secretName": "later"}}, 'secret "later" not found'),
+    ],
+)
+async def test_a_volume_that_cannot_be_mounted_yet_is_told_by_an_event(
+    theatre: Stage, source: dict[str, Any], problem: str
+) -> None:
+    theatre.start()
+    mount = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    await theatre.create("a", container=mount, volumes=[{"name": "v", **source}])
+    event = await theatre.event("FailedMount")
+    assert event["message"] == f'MountVolume.SetUp failed for volume "v" : {problem}'
+    assert event["type"] == "Warning"
+    pod = await theatre.until("a", waiting_of)
+    assert waiting_of(pod) == {"reason": "ContainerCreating"}
+    resource = CONFIG_MAPS if "configMap" in source else SECRETS
+    later = {"metadata": {"name": "later", "namespace": "default"}}
+    await theatre.client.create(resource, later)
+    await theatre.ready("a")
+
+
 async def test_a_pod_waits_for_a_spec_in_stock(theatre: Stage, tmp_path: Path) -> None:
     table = tmp_path / "specs.toml"
     table.write_text(

@@ -195,7 +195,11 @@ async def test_a_token_is_kept_until_most_of_its_time_is_over(
         ({"secret": {"secretName": "none"}}, 'secret "none" not found'),
         (
             {"configMap": {"name": "one", "items": [{"key": "no", "path": "x"}]}},
-            "references non-existent key: no",
+            "configmap references non-existent config key: no",
+        ),
+        (
+            {"secret": {"secretName": "one", "items": [{"key": "no", "path": "x"}]}},
+            r'^MountVolume.SetUp failed for volume "v" : references non-existent secret key: no$',
         ),
         (
             {"configMap": {"name": "one", "items": [{"key": "a.conf", "path": "../x"}]}},

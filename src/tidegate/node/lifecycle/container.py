@@ -22,7 +22,7 @@ from tidegate.node.lifecycle.health import Health, is_probed, run_hook
 from tidegate.node.lifecycle.launching import Launcher
 from tidegate.node.lifecycle.pulling import ImagePull
 from tidegate.node.lifecycle.security import unenforced
-from tidegate.node.lifecycle.sources import ConfigError
+from tidegate.node.lifecycle.sources import ConfigError, MountError
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
 from tidegate.node.lifecycle.termination import last_words
 from tidegate.node.probes.checks import Target
@@ -153,6 +153,8 @@ class ContainerRunner:
             try:
                 launch, target = await self._launcher.launch(image, self._attempt)
                 break
+            except MountError as error:
+                await self._mount_missing(str(error))
             except (ConfigError, ApiError) as error:
                 await self._config_missing(str(error))
         asked = self._host.clock.time()
@@ -191,6 +193,11 @@ class ContainerRunner:
         self._container = container
         prefix = container.command_prefix(target.working_dir)
         self._target = replace(target, prefix=prefix)
+
+    async def _mount_missing(self, message: str) -> None:
+        self._host.events.warning(self._context.pod, "FailedMount", message)
+        self._set(urgent=True, state=self._creating())
+        await self._host.clock.sleep(self._configs.next_delay())
 
     async def _config_missing(self, message: str) -> None:
         self._host.events.warning(self._context.pod, "Failed", f"Error: {message}")

@@ -16,6 +16,10 @@ class ConfigError(UserError):
     """The pod refers to something that is not there; it waits with CreateContainerConfigError."""
 
 
+class MountError(ConfigError):
+    """A volume cannot be made yet; the pod waits with ContainerCreating, an event says why."""
+
+
 class Sources:
     """Reads each object once; make a new one for each container start."""
 

@@ -19,7 +19,7 @@ from tidegate.node.lifecycle.environment import field_value, resource_value
 from tidegate.node.lifecycle.host import Host
 from tidegate.node.lifecycle.payload import File, give, write_payload
 from tidegate.node.lifecycle.security import users_of
-from tidegate.node.lifecycle.sources import ConfigError, Sources
+from tidegate.node.lifecycle.sources import ConfigError, MountError, Sources
 
 TOKEN_SECONDS = 3600
 _TOKEN_RENEWED_AFTER = 0.8
@@ -42,12 +42,17 @@ class Volumes:
         """Bring every volume to its contents; those that have them are left alone.
 
         Raises:
-            ConfigError: what a volume is made of is not there.
+            MountError: what a volume is made of is not there.
         """
         sources = Sources(self.host.client, namespace_of(pod))
         await asyncio.to_thread(self._close_to_others)
         for volume in pod["spec"].get("volumes") or ():
-            await self._make(pod, volume, sources)
+            try:
+                await self._make(pod, volume, sources)
+            except (ConfigError, ApiError) as error:
+                raise MountError(
+                    f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
+                ) from error
 
     def _close_to_others(self) -> None:
         for path in (self.directory.path, self.directory.volumes):
@@ -87,12 +92,13 @@ class Volumes:
         if "configMap" in source:
             wanted = source["configMap"]
             contents = await self._config_map(wanted, sources)
-            return _items(wanted, contents, mode)
+            return _items(wanted, contents, mode, "configmap references non-existent config key")
         if "secret" in source:
             wanted = source["secret"]
             name = wanted.get("secretName") or wanted["name"]
             optional = bool(wanted.get("optional"))
-            return _items(wanted, await sources.secret(name, optional=optional), mode)
+            contents = await sources.secret(name, optional=optional)
+            return _items(wanted, contents, mode, "references non-existent secret key")
         if "downwardAPI" in source:
             return {
                 _safe(item["path"]): File(self._downward(pod, item), _mode(item, mode, "mode"))
@@ -176,7 +182,9 @@ def common_user(pod: Object) -> int | None:
     return users.pop() if len(users) == 1 else None
 
 
-def _items(wanted: Object, contents: Mapping[str, bytes], mode: int) -> Mapping[str, File]:
+def _items(
+    wanted: Object, contents: Mapping[str, bytes], mode: int, problem: str
+) -> Mapping[str, File]:
     items = wanted.get("items")
     if not items:
         return {key: File(content, mode) for key, content in contents.items()}
@@ -186,7 +194,7 @@ def _items(wanted: Object, contents: Mapping[str, bytes], mode: int) -> Mapping[
             own_mode = _mode(item, mode, "mode")
             chosen[_safe(item["path"])] = File(contents[item["key"]], own_mode)
         elif not wanted.get("optional"):
-            raise ConfigError(f"references non-existent key: {item['key']}")
+            raise ConfigError(f"{problem}: {item['key']}")
     return chosen
 
 
