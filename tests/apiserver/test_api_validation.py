@@ -7,6 +7,8 @@ import re
 import pytest
 
 from tests.support.api import running_api
+from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.kinds.podvalidation import validate_pod
 from tidegate.kube import resources as r
 from tidegate.kube.errors import BadRequest, Forbidden, Invalid, NotFound
 from tidegate.kube.objects import key_of, thaw
@@ -223,6 +225,86 @@ async def test_pods_get_their_defaults_and_keep_their_spec(tmp_path):
         changed = thaw(bound)
         changed["spec"]["containers"][0]["image"] = "web:2"
         assert (await client.update(r.PODS, changed))["spec"]["containers"][0]["image"] == "web:2"
+
+
+def toleration(name, **more) -> dict:
+    return {
+        "key": f"node.kubernetes.io/{name}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": 300,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "added"),
+    [
+        ([], ["not-ready", "unreachable"]),
+        ([toleration("unreachable", tolerationSeconds=5)], ["not-ready"]),
+        ([{"key": "gpu", "operator": "Exists"}], ["not-ready", "unreachable"]),
+        ([{"operator": "Exists"}], []),
+    ],
+)
+async def test_pods_tolerate_a_lost_node_for_a_while(tmp_path, asked, added):
+    async with running_api(tmp_path) as api:
+        made = await api.client().create(r.PODS, pod(tolerations=asked))
+        wanted = [*asked, *(toleration(name) for name in added)]
+        assert made["spec"].get("tolerations", []) == wanted
+        patch = {"spec": {"tolerations": asked}}
+        patched = await api.client().patch(r.PODS, "x", patch, namespace="default")
+        assert patched["spec"] == made["spec"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "priority"),
+    [
+        ({}, 0),
+        ({"priority": 0, "preemptionPolicy": "PreemptLowerPriority"}, 0),
+        ({"priorityClassName": "system-node-critical"}, 2_000_001_000),
+        ({"priorityClassName": "of-another-cluster"}, 0),
+    ],
+)
+async def test_pods_have_the_priority_of_their_class(tmp_path, spec, priority):
+    async with running_api(tmp_path) as api:
+        client = api.client()
+        made = await client.create(r.PODS, pod(**spec))
+        assert made["spec"]["priority"] == priority
+        assert made["spec"]["preemptionPolicy"] == "PreemptLowerPriority"
+        sent = thaw(made)
+        for name in ("priority", "preemptionPolicy"):
+            del sent["spec"][name]
+        assert (await client.update(r.PODS, sent))["spec"] == made["spec"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({"priority": 5}, "the integer value of priority (5) must not be provided in pod spec"),
+        (
+            {"preemptionPolicy": "Never"},
+            "the string value of PreemptionPolicy (Never) must not be provided in pod spec;"
+            " priority admission controller computed PreemptLowerPriority from the given"
+            " PriorityClass name",
+        ),
+    ],
+)
+async def test_a_pod_does_not_choose_its_priority(tmp_path, spec, problem):
+    async with running_api(tmp_path) as api:
+        with pytest.raises(Forbidden, match=re.escape(problem)):
+            await api.client().create(r.PODS, pod(**spec))
+
+
+async def test_a_pod_stored_without_a_priority_can_be_changed(tmp_path):
+    async with running_api(tmp_path) as api:
+        client = api.client()
+        made = await client.create(r.PODS, pod())
+        stored = thaw(made)
+        for name in ("priority", "preemptionPolicy", "tolerations"):
+            del stored["spec"][name]
+        errors = FieldErrors()
+        validate_pod(made, stored, errors)
+        errors.raise_for(r.PODS, made)
 
 
 async def test_generation_counts_changes_of_the_spec_only(tmp_path):

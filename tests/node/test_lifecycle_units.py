@@ -195,6 +195,25 @@ def test_readiness_gates_must_hold_too() -> None:
     assert ready()["status"] == "True"  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("state", "done", "expected"),
+    [
+        (Waiting(), False, "False"),
+        (Waiting("ImagePullBackOff"), False, "True"),
+        (Running(1.0), False, "True"),
+        (Waiting("CrashLoopBackOff"), False, "True"),
+        (Terminated(0, 0, "Completed", "", 1.0, 2.0, "c"), True, "False"),
+    ],
+)
+def test_when_a_pod_is_ready_to_start_containers(state, done: bool, expected: str) -> None:
+    status = pod_status(
+        pod(), [], [view(state, done=done)], started=1.0, terminating=False, now=5.0
+    )
+    condition = condition_of({"status": status}, "PodReadyToStartContainers")
+    assert condition is not None
+    assert condition["status"] == expected
+
+
 def test_a_pod_without_a_place_says_why() -> None:
     status = unschedulable_status(pod(), "out of stock", now=5.0)
     scheduled = condition_of({"status": status}, "PodScheduled")

@@ -114,6 +114,7 @@ async def test_status_of_a_pod_without_probe(theatre: Stage) -> None:
     kinds = {c["type"]: c["status"] for c in pod["status"]["conditions"]}
     assert kinds == {
         "PodScheduled": "True",
+        "PodReadyToStartContainers": "True",
         "Initialized": "True",
         "ContainersReady": "True",
         "Ready": "True",

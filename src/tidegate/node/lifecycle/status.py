@@ -9,9 +9,11 @@ from tidegate.kube.clock import rfc3339
 from tidegate.kube.objects import Object, condition_of, conditions_of, with_condition
 from tidegate.kube.startup import CONDITION, Startup, startup_condition
 from tidegate.node.fields import part, parts
-from tidegate.node.lifecycle.state import ContainerView, Running, State, Terminated
+from tidegate.node.lifecycle.state import ContainerView, Running, State, Terminated, Waiting
 
 POD_IP = "127.0.0.1"
+_SANDBOX = "PodReadyToStartContainers"
+_CREATING = ("ContainerCreating", "PodInitializing")
 _OVER = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
 
 
@@ -137,6 +139,7 @@ def _conditions(
         initialized["reason"] = over
     wanted = [
         {"type": "PodScheduled", "status": "True"},
+        {"type": _SANDBOX, "status": "True" if _has_sandbox(init, containers, phase) else "False"},
         initialized,
         readiness,
         _ready(pod, readiness),
@@ -145,6 +148,16 @@ def _conditions(
     for condition in wanted:
         conditions = with_condition(conditions, condition, now=rfc3339(now))
     return conditions
+
+
+def _has_sandbox(
+    init: Sequence[ContainerView], containers: Sequence[ContainerView], phase: str
+) -> bool:
+    """Whether a container may start: something has, or lacks only its image, and is not over."""
+    return phase not in _OVER and any(
+        not isinstance(view.state, Waiting) or view.state.reason not in _CREATING
+        for view in (*init, *containers)
+    )
 
 
 def _startup(

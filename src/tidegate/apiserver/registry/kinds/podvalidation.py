@@ -11,6 +11,7 @@ from tidegate.apiserver.registry.kinds.checks import (
     within,
 )
 from tidegate.apiserver.registry.kinds.containervalidation import validate_containers
+from tidegate.apiserver.registry.kinds.podpriority import default_priority
 from tidegate.apiserver.registry.kinds.podsecurity import validate_pod_security
 from tidegate.apiserver.registry.kinds.scheduling import validate_scheduling
 from tidegate.apiserver.registry.kinds.volumevalidation import validate_volumes
@@ -177,6 +178,8 @@ def _fixed_part(spec: Object, old: Object) -> Object:
             container.pop("image", None)
     for name in ("activeDeadlineSeconds", "tolerations"):
         fixed.pop(name, None)
+    # A pod that was stored without them gets them with its first change.
+    default_priority(fixed)
     if not old.get("nodeName"):
         fixed.pop("nodeName", None)
         fixed.pop("schedulingGates", None)
