@@ -114,9 +114,10 @@ def test_a_further_gateway_runs_in_the_background_with_https_until_down(tmp_path
         again = platform.tidegate(*options, f"--port={port}")
         assert again.returncode == 1
         assert "--name" in again.stderr
-        process = line["process"]
+        process = os.pidfd_open(line["process"])
         platform.down()
-        assert not Path(f"/proc/{process}").exists()
+        assert select.select([process], [], [], 0) == ([process], [], [])
+        os.close(process)
         platform.up()
         assert _gateways(platform) == []
 
