@@ -7,7 +7,7 @@ import logging
 
 from tidegate.kube.client import Client
 from tidegate.kube.clock import Clock, rfc3339
-from tidegate.kube.errors import AlreadyExists, ApiError, NotFound
+from tidegate.kube.errors import AlreadyExists, ApiError
 from tidegate.kube.objects import Object, name_of, namespace_of, resource_version_of, uid_of
 from tidegate.kube.resources import EVENTS
 
@@ -37,49 +37,36 @@ class EventRecorder:
         await self._record(obj, "Warning", reason, message)
 
     async def _record(self, obj: Object, event_type: str, reason: str, message: str) -> None:
+        event = self._event(obj, event_type, reason, message)
         # An event that cannot be written must never fail the work it speaks of.
         try:
-            await self._create_or_count(obj, event_type, reason, message)
+            try:
+                await self._client.create(EVENTS, event)
+            except AlreadyExists:
+                await self._count(event)
         except ApiError as error:
             logger.debug("event %s for %s lost: %s", reason, name_of(obj), error)
 
-    async def _create_or_count(
-        self, obj: Object, event_type: str, reason: str, message: str
-    ) -> None:
-        identity = "\0".join((uid_of(obj), self._component, event_type, reason, message))
-        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        name = f"{name_of(obj)}.{digest}"
-        namespace = namespace_of(obj) or "default"
-        now = rfc3339(self._clock.time())
-        try:
-            known = await self._client.get(EVENTS, name, namespace=namespace)
-        except NotFound:
-            known = None
-        try:
-            if known is None:
-                event = self._event(obj, name, namespace, event_type, reason, message, now)
-                await self._client.create(EVENTS, event)
-                return
-        except AlreadyExists:
-            known = await self._client.get(EVENTS, name, namespace=namespace)
+    async def _count(self, event: Object) -> None:
+        """It has happened before."""
+        name, namespace = name_of(event), namespace_of(event)
+        known = await self._client.get(EVENTS, name, namespace=namespace)
         count = int(known.get("count") or 1) + 1
-        patch = {"count": count, "lastTimestamp": now}
+        patch = {"count": count, "lastTimestamp": event["lastTimestamp"]}
         await self._client.patch(EVENTS, name, patch, namespace=namespace)
 
-    def _event(
-        self,
-        obj: Object,
-        name: str,
-        namespace: str,
-        event_type: str,
-        reason: str,
-        message: str,
-        now: str,
-    ) -> Object:
+    def _event(self, obj: Object, event_type: str, reason: str, message: str) -> Object:
+        # What is the same has the same name, by which a repetition is known.
+        identity = "\0".join((uid_of(obj), self._component, event_type, reason, message))
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        now = rfc3339(self._clock.time())
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {
+                "name": f"{name_of(obj)}.{digest}",
+                "namespace": namespace_of(obj) or "default",
+            },
             "involvedObject": {
                 "apiVersion": obj["apiVersion"],
                 "kind": obj["kind"],
