@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +87,7 @@ class Logs:
         *,
         follow: bool = False,
         tail_lines: int | None = None,  # noqa: ARG002 - LogReader
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         if pod == "gone":
             raise NotFound(f'pods "{pod}" not found')
         yield f"{container} of {namespace}/{pod}\n".encode()

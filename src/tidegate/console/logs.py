@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Literal
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from tidegate.console.settings import LogReader
 from tidegate.console.streams import event
@@ -28,10 +28,9 @@ def plain(output: bytes) -> str:
 
 async def log_text(reader: LogReader, pod: Key, container: str) -> str:
     """The last lines at once. Raises ApiError."""
-    pieces = [
-        piece
-        async for piece in reader.stream(pod.namespace, pod.name, container, tail_lines=TAIL_LINES)
-    ]
+    output = reader.stream(pod.namespace, pod.name, container, tail_lines=TAIL_LINES)
+    async with aclosing(output):
+        pieces = [piece async for piece in output]
     return plain(b"".join(pieces))
 
 
@@ -40,40 +39,28 @@ async def log_events(
 ) -> AsyncGenerator[bytes]:
     """Events `lines` as they come, and at the end one `end` that says why."""
     output = reader.stream(pod.namespace, pod.name, container, follow=True, tail_lines=TAIL_LINES)
-    closing = asyncio.create_task(closed.wait())
     try:
-        async for piece in _until(output, closing):
-            text = plain(piece).removesuffix("\n")
-            yield event(text, name="lines")
+        async with aclosing(output), aclosing(_until(output, closed)) as pieces:
+            async for piece in pieces:
+                yield event(plain(piece).removesuffix("\n"), name="lines")
     except ApiError as error:
         yield event(error.message, name="end")
     else:
-        if not closing.done():
+        if not closed.is_set():
             yield event("The container has ended.", name="end")
-    finally:
-        closing.cancel()
-        await asyncio.gather(closing, return_exceptions=True)
 
 
-async def _until(
-    output: AsyncIterator[bytes], closing: asyncio.Task[Literal[True]]
-) -> AsyncGenerator[bytes]:
-    reading: asyncio.Task[bytes] | None = None
+async def _until(output: AsyncGenerator[bytes], closed: asyncio.Event) -> AsyncGenerator[bytes]:
+    """What comes of `output` before `closed` is set."""
+    closing = asyncio.ensure_future(closed.wait())
+    reading: asyncio.Future[bytes] = asyncio.ensure_future(anext(output, b""))
     try:
-        while True:
-            reading = asyncio.ensure_future(_next(output))
-            await asyncio.wait({reading, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
+        while await asyncio.wait({reading, closing}, return_when=asyncio.FIRST_COMPLETED):
+            if not reading.done() or not (piece := reading.result()):
                 return
-            try:
-                yield reading.result()
-            except StopAsyncIteration:
-                return
+            yield piece
+            reading = asyncio.ensure_future(anext(output, b""))
     finally:
-        if reading is not None and not reading.done():
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-
-
-async def _next(output: AsyncIterator[bytes]) -> bytes:
-    return await anext(output)
+        reading.cancel()
+        closing.cancel()
+        await asyncio.gather(reading, closing, return_exceptions=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -32,7 +32,6 @@ class EventStream(StreamingResponse):
     def __init__(self, events: AsyncGenerator[bytes], *, leave: Callable[[], None]) -> None:
         self._alive = with_heartbeat(events)
         super().__init__(self._alive, media_type="text/event-stream")
-        self._events = events
         self._leave = leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,33 +41,27 @@ class EventStream(StreamingResponse):
         finally:
             self._leave()
             await self._alive.aclose()
-            await self._events.aclose()
 
 
 async def with_heartbeat(
-    events: AsyncIterator[bytes], *, seconds: float = _HEARTBEAT_SECONDS
+    events: AsyncGenerator[bytes], *, seconds: float = _HEARTBEAT_SECONDS
 ) -> AsyncGenerator[bytes]:
-    """`events`, and a comment whenever there was none for a while, which finds dead clients."""
-    following: asyncio.Task[bytes] | None = None
+    """`events`, and a comment whenever there was none for a while, which finds dead clients.
+
+    Closes `events` at its own end.
+    """
+    following: asyncio.Future[bytes] = asyncio.ensure_future(anext(events, b""))
     try:
         while True:
-            if following is None:
-                following = asyncio.ensure_future(_next(events))
             done, _ = await asyncio.wait({following}, timeout=seconds)
             if not done:
                 yield HEARTBEAT
                 continue
-            try:
-                item = following.result()
-            except StopAsyncIteration:
+            if not (item := following.result()):
                 return
-            following = None
             yield item
+            following = asyncio.ensure_future(anext(events, b""))
     finally:
-        if following is not None and not following.done():
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-
-
-async def _next(events: AsyncIterator[bytes]) -> bytes:
-    return await anext(events)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await events.aclose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol, cast
 
 from tidegate.apiserver.api import Api
@@ -64,7 +64,7 @@ class LogSource(Protocol):
         previous: bool,
         timestamps: bool,
         limit_bytes: int | None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """The log in chunks of whole lines. Raises ApiError where there is none."""
         ...
 
@@ -115,7 +115,7 @@ class PodLogs:
         except ValueError as error:
             raise BadRequest(f"sinceTime: {time!r} is no RFC 3339 time") from error
 
-    async def _send(self, exchange: Exchange, lines: AsyncIterator[bytes]) -> None:
+    async def _send(self, exchange: Exchange, lines: AsyncGenerator[bytes]) -> None:
         # A source that has nothing to give refuses with its first chunk, while there is still a
         # status to send; but one that follows may have nothing to say for a long time.
         first = asyncio.ensure_future(anext(lines, b""))
@@ -129,12 +129,11 @@ class PodLogs:
         finally:
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
-            if isinstance(lines, AsyncGenerator):
-                await lines.aclose()
+            await lines.aclose()
 
 
 async def _copy(
-    exchange: Exchange, first: asyncio.Future[bytes], lines: AsyncIterator[bytes]
+    exchange: Exchange, first: asyncio.Future[bytes], lines: AsyncGenerator[bytes]
 ) -> None:
     chunk = await first
     while chunk:
