@@ -37,12 +37,17 @@ class Face:
         self.directory = directory
         self._clients: list[httpx.AsyncClient] = []
 
-    def http(self, *, token: str = "", certificate: bool = True) -> httpx.AsyncClient:
-        """A client that trusts the server's authority, by default the administrator's."""
+    def tls(self, *, certificate: bool = True) -> ssl.SSLContext:
+        """What a client needs to be the administrator, or nobody."""
         pki = self.directory / "pki"
         context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        if certificate and not token:
+        if certificate:
             context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+        return context
+
+    def http(self, *, token: str = "", certificate: bool = True) -> httpx.AsyncClient:
+        """A client that trusts the server's authority, by default the administrator's."""
+        context = self.tls(certificate=certificate and not token)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         client = httpx.AsyncClient(
             base_url=self.server.url, verify=context, headers=headers, trust_env=False, timeout=60

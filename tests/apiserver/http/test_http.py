@@ -349,10 +349,9 @@ async def test_a_watcher_that_leaves_is_forgotten(face: Face) -> None:
 
 async def test_a_watcher_that_does_not_read_holds_nobody_up(face: Face) -> None:
     http = face.http()
-    pki = face.directory / "pki"
-    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-    context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-    _, stuck = await asyncio.open_connection("127.0.0.1", face.server.port, ssl=context, limit=1024)
+    _, stuck = await asyncio.open_connection(
+        "127.0.0.1", face.server.port, ssl=face.tls(), limit=1024
+    )
     stuck.write(f"GET {CONFIG_MAPS}?watch=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     async with http.stream("GET", CONFIG_MAPS, params={"watch": "true"}) as response:
         for index in range(100):

@@ -124,9 +124,7 @@ class _Tunnel:
                 if connection and frame.last:
                     await connection.input.put(None)
             case spdy.Reset():
-                connection = self._connections.get(frame.stream)
-                if connection and connection.task:
-                    connection.task.cancel()
+                self._reset(frame.stream)
             case spdy.Ping():
                 await self._socket.send(spdy.pong(frame.number))
             case spdy.GoAway():
@@ -136,30 +134,42 @@ class _Tunnel:
         request, port = headers.get("requestid", ""), headers.get("port", "")
         kind = headers.get("streamtype")
         crowded = max(len(self._connections), len(self._errors)) >= _MAX_CONNECTIONS
-        if crowded or not is_port(port) or kind not in ("error", "data"):
+        if crowded or not is_port(port) or stream in self._connections:
             await self._socket.send(spdy.refusal(stream))
-            return
-        if kind == "error":
+        elif kind == "error":
             self._errors[request] = stream
-        elif request in self._errors:
-            connection = _Connection(stream, self._errors.pop(request))
-            self._connections[stream] = connection
-            connection.task = asyncio.create_task(self._serve(connection, int(port)))
+            await self._socket.send(self._encoder.reply(stream))
+        elif kind == "data" and request in self._errors:
+            self._begin(_Connection(stream, self._errors.pop(request)), int(port))
+            await self._socket.send(self._encoder.reply(stream))
         else:
             await self._socket.send(spdy.refusal(stream))
-            return
-        await self._socket.send(self._encoder.reply(stream))
+
+    def _begin(self, connection: _Connection, port: int) -> None:
+        connection.task = asyncio.create_task(self._serve(connection, port))
+        # A task that is cancelled before it has begun would not tidy up by itself.
+        connection.task.add_done_callback(lambda _: self._forget(connection))
+        self._connections[connection.data] = connection
+
+    def _forget(self, connection: _Connection) -> None:
+        self._connections.pop(connection.data, None)
+        empty(connection.input)
+
+    def _reset(self, stream: int) -> None:
+        connection = self._connections.get(stream)
+        if connection and connection.task:
+            connection.task.cancel()
+        self._errors = {
+            request: error for request, error in self._errors.items() if error != stream
+        }
 
     async def _serve(self, connection: _Connection, port: int) -> None:
         problem = ""
-        try:
-            await self._forward(connection, port)
-        except (ApiError, OSError) as error:
-            problem = failure(port, self._target.name, error)
-        finally:
-            del self._connections[connection.data]
-            empty(connection.input)
         with contextlib.suppress(ClientGoneError):
+            try:
+                await self._forward(connection, port)
+            except (ApiError, OSError) as error:
+                problem = failure(port, self._target.name, error)
             await self._socket.send(spdy.data_frame(connection.data, b"", last=True))
             await self._socket.send(spdy.data_frame(connection.error, problem.encode(), last=True))
 
