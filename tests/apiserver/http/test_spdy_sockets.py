@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import ssl
 import struct
 import zlib
 from typing import Any
@@ -29,9 +28,13 @@ class Wire(asyncio.Transport):
         self.sent = b""
         self.reads = True
         self.closing = False
+        self.unread = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += bytes(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def is_closing(self) -> bool:
         return self.closing
@@ -149,6 +152,27 @@ async def test_a_client_is_read_no_more_while_its_input_waits() -> None:
     assert (wire.reads, sizes) == (True, [600_000] * 3)
 
 
+async def test_a_client_is_read_no_more_while_many_small_inputs_wait() -> None:
+    wire = Wire()
+    protocol = SpdyProtocol(wire, scope(b"", "portforward.k8s.io"))
+    for _ in range(10_000):
+        protocol.data_received(b"x")
+        if not wire.reads:
+            return
+    raise AssertionError("10,000 messages wait")
+
+
+async def test_who_asks_on_and_on_and_reads_no_answers_is_cut_off() -> None:
+    wire = Wire()
+    protocol = SpdyProtocol(wire, scope(b"", "portforward.k8s.io"))
+    wire.unread = 100_000
+    protocol.data_received(spdy.pong(1))
+    assert not wire.closing
+    wire.unread = 2_000_000
+    protocol.data_received(spdy.pong(3))
+    assert wire.closing
+
+
 def test_only_where_there_are_streams() -> None:
     assert is_wanted(b"spdy/3.1", b"/api/v1/namespaces/a/pods/b/exec?command=c")
     assert not is_wanted(b"spdy/3.1", b"/api/v1/pods?watch=1&x=/exec")
@@ -166,12 +190,9 @@ async def test_refusals_are_answers_as_any_other(
         spec = {"containers": [{"name": "c", "image": "i"}], "nodeName": "tidegate"}
         made = await face.http().post(PODS, json={"metadata": {"name": "p"}, "spec": spec})
         assert made.status_code == 201, made.text
-    pki = face.directory / "pki"
-    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-    if certificate:
-        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-    port = int(face.server.url.rpartition(":")[2])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", face.server.port, ssl=face.tls(certificate=certificate)
+    )
     writer.write(
         f"POST {PODS}/p/exec?command=true&stdout=true HTTP/1.1\r\nHost: api\r\n"
         f"Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"

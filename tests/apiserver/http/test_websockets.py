@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 
 import pytest
 from websockets.asyncio.client import connect
@@ -12,22 +11,26 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.apiserver.http.conftest import Face
+from tests.support.virtual_clock import settle
+from tidegate.apiserver.http.websockets import WebSocket
+from tidegate.kube.waiting import beside
 
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
 V5 = "v5.channel.k8s.io"
 
 
+def socket_to(face: Face, path: str, *protocols: str, certificate: bool = True) -> connect:
+    """A WebSocket of the admin's, or of nobody's."""
+    url = face.server.url.replace("https", "wss") + path
+    offered = [Subprotocol(name) for name in protocols] or None
+    return connect(url, ssl=face.tls(certificate=certificate), subprotocols=offered, proxy=None)
+
+
 async def refusal(face: Face, path: str, *, certificate: bool = True, protocol: str = V5) -> dict:
     """The Status with which a handshake is refused."""
-    pki = face.directory / "pki"
-    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-    if certificate:
-        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-    url = face.server.url.replace("https", "wss") + path
-    protocols = [Subprotocol(protocol)] if protocol else None
     with pytest.raises(InvalidStatus) as refused:
-        async with connect(url, ssl=context, subprotocols=protocols, proxy=None):
+        async with socket_to(face, path, *filter(None, [protocol]), certificate=certificate):
             pass
     response = refused.value.response
     status = json.loads(response.body or b"")
@@ -98,6 +101,29 @@ async def test_a_command_is_required(face: Face) -> None:
     assert "at least one command" in status["message"]
 
 
+async def test_a_client_is_read_no_more_while_its_messages_wait() -> None:
+    read = 0
+
+    async def receive() -> dict[str, object]:
+        nonlocal read
+        read += 1
+        gone = read > 100_000
+        return {"type": "websocket.disconnect"} if gone else {"type": "websocket.receive"}
+
+    async def send(_message: object) -> None:
+        raise AssertionError("nobody says anything")
+
+    socket = WebSocket({"subprotocols": []}, receive, send)
+    async with beside(socket.read()):
+        await settle()
+        assert 0 < read < 100_000
+        waited = read
+        for _ in range(waited):
+            assert await socket.receive() == b""
+        await settle()
+        assert read > waited
+
+
 @pytest.mark.parametrize("subresource", ["exec?command=true", "portforward"])
 async def test_other_upgrades_are_refused(face: Face, subresource: str) -> None:
     await pod(face)
@@ -109,13 +135,7 @@ async def test_other_upgrades_are_refused(face: Face, subresource: str) -> None:
 
 def watching(face: Face, query: str, *, certificate: bool = True, protocols: tuple = ()):
     """A watch of ConfigMaps over a WebSocket."""
-    pki = face.directory / "pki"
-    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-    if certificate:
-        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-    url = face.server.url.replace("https", "wss") + f"{MAPS}?watch=1&{query}"
-    offered = [Subprotocol(name) for name in protocols] or None
-    return connect(url, ssl=context, subprotocols=offered, proxy=None)
+    return socket_to(face, f"{MAPS}?watch=1&{query}", *protocols, certificate=certificate)
 
 
 async def config_map(face: Face, name: str) -> str:

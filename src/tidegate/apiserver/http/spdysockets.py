@@ -41,6 +41,11 @@ _STREAMS_SECONDS = 30.0
 _LINGER_SECONDS = 5.0
 # What may wait for the application before the client is read no more.
 _MAX_WAITING_BYTES = 1024 * 1024
+# What a message that waits takes beside its bytes: it may have one, or none.
+MESSAGE_BYTES = 256
+# What may wait for a client that reads no answers and goes on asking. The application waits long
+# before that.
+_MAX_UNREAD_BYTES = 1024 * 1024
 
 
 def is_wanted(upgrade: bytes | None, url: bytes) -> bool:
@@ -170,13 +175,16 @@ class SpdyProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for message in self._codec.feed(data):
-                self._waiting += len(message)
+                self._waiting += len(message) + MESSAGE_BYTES
                 self._messages.put_nowait({"type": "websocket.receive", "bytes": message})
         except spdy.ProtocolError as error:
             logger.info("a connection over SPDY ends: it got %s", error)
             self._transport.abort()
         if self._waiting > _MAX_WAITING_BYTES:
             self._transport.pause_reading()
+        if self._transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
+            logger.info("a connection over SPDY ends: its client does not read")
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's contract
         self._messages.put_nowait({"type": "websocket.disconnect", "code": 1006})
@@ -195,7 +203,8 @@ class SpdyProtocol(asyncio.Protocol):
     async def _receive(self) -> Message:
         message = await self._messages.get()
         before = self._waiting
-        self._waiting -= len(message.get("bytes", b""))
+        if "bytes" in message:
+            self._waiting -= len(message["bytes"]) + MESSAGE_BYTES
         if before > _MAX_WAITING_BYTES >= self._waiting and not self._transport.is_closing():
             self._transport.resume_reading()
         return message

@@ -21,6 +21,7 @@ from tidegate.apiserver.http.exchange import (
     Send,
 )
 from tidegate.apiserver.http.protocol import Subject, peer
+from tidegate.apiserver.http.spdysockets import MESSAGE_BYTES
 
 _SUBPROTOCOL = "Sec-WebSocket-Protocol"
 _BEARER = "base64url.bearer.authorization.k8s.io."
@@ -88,7 +89,7 @@ class WebSocket:
                 self._messages.put_nowait(None)
                 return
             data: bytes = message.get("bytes") or str(message.get("text") or "").encode()
-            self._waiting_bytes += len(data)
+            self._waiting_bytes += len(data) + MESSAGE_BYTES
             if self._waiting_bytes > _MAX_WAITING_BYTES:
                 self._room.clear()
             self._messages.put_nowait(data)
@@ -96,7 +97,8 @@ class WebSocket:
     async def receive(self) -> bytes | None:
         """The next message, None when the client has gone."""
         data = await self._messages.get()
-        self._waiting_bytes -= len(data or b"")
+        if data is not None:
+            self._waiting_bytes -= len(data) + MESSAGE_BYTES
         if self._waiting_bytes <= _MAX_WAITING_BYTES:
             self._room.set()
         return data
