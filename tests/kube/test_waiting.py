@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.virtual_clock import VirtualClock, settle
 from tidegate.kube.errors import Conflict
-from tidegate.kube.waiting import all_of, beside
+from tidegate.kube.waiting import all_of, beside, together
 
 
 async def test_all_bring_their_results_in_order() -> None:
@@ -58,6 +58,33 @@ async def test_who_is_cancelled_takes_all_along() -> None:
     with pytest.raises(asyncio.CancelledError):
         await together
     assert ended == ["cancelled", "cancelled"]
+
+
+async def test_one_that_fails_ends_the_others_and_is_told_as_it_is() -> None:
+    ended = asyncio.Event()
+
+    async def fail() -> None:
+        raise Conflict("changed")
+
+    async def go_on() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with asyncio.timeout(5):
+        with pytest.raises(Conflict):
+            await together(go_on(), fail())
+    assert ended.is_set()
+
+
+async def test_together_all_come_to_their_end() -> None:
+    clock = VirtualClock()
+    both = asyncio.create_task(together(clock.sleep(1), clock.sleep(2)))
+    await clock.advance(1)
+    assert not both.done()
+    await clock.advance(1)
+    assert both.done()
 
 
 async def test_what_runs_beside_ends_with_the_context() -> None:

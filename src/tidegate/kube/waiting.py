@@ -6,7 +6,7 @@ And lets one thing run only as long as another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -17,16 +17,11 @@ T = TypeVar("T")
 
 async def first_of(*waits: Coroutine[Any, Any, Any]) -> int:
     """The index of the wait that ended first; the others are cancelled. Raises what it raised."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
+    async with _running(waits) as tasks:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         winner = next(index for index, task in enumerate(tasks) if task.done())
         tasks[winner].result()
         return winner
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def within(seconds: float, wait: Coroutine[Any, Any, Any], *, clock: Clock) -> bool:
@@ -48,12 +43,30 @@ async def all_of(*works: Coroutine[Any, Any, T]) -> list[T]:
     return brought
 
 
+async def together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all to their end. The first failure ends the others, and is raised as it is."""
+    async with _running(works) as tasks:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+
+
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
     """Let `work` run while the context is open; what becomes of it does not matter."""
-    task = asyncio.create_task(work)
-    try:
+    async with _running((work,)):
         yield
+
+
+@asynccontextmanager
+async def _running(
+    works: Sequence[Coroutine[Any, Any, T]],
+) -> AsyncGenerator[list[asyncio.Task[T]]]:
+    """All as tasks, none of which outlives the context."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield tasks
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

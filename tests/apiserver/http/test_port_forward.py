@@ -1,4 +1,4 @@
-"""Port-forward as kubectl speaks it: what a client that gives up or misbehaves leaves behind."""
+"""Port-forward: what a client that gives up, goes or misbehaves leaves behind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 
@@ -15,6 +16,10 @@ from tests.apiserver.http.conftest import Face
 from tests.apiserver.http.test_spdy import opening
 from tests.apiserver.http.test_websockets import PODS, pod
 from tidegate.apiserver.http import spdy
+from tidegate.apiserver.http.exchange import ClientGoneError
+from tidegate.apiserver.http.paths import ResourcePath
+from tidegate.apiserver.http.portchannels import PortChannels
+from tidegate.apiserver.http.websockets import WebSocket
 
 _UPGRADE = (
     f"POST {PODS}/p/portforward HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
@@ -23,10 +28,11 @@ _UPGRADE = (
 
 
 class Ports:
-    """A node whose pod's ports take every connection and say nothing."""
+    """A node whose pod's ports take every connection, and say nothing of themselves."""
 
     def __init__(self) -> None:
         self.open = 0
+        self.writers: list[asyncio.StreamWriter] = []
         self.changed = asyncio.Condition()
 
     async def connect(
@@ -39,6 +45,7 @@ class Ports:
             await self.changed.wait_for(lambda: self.open == count)
 
     async def _hold(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         await self._count(1)
         await reader.read()
         await self._count(-1)
@@ -146,3 +153,27 @@ async def test_a_stream_that_is_there_is_not_opened_again(face: Face, ports: Por
         client.send(client.connection(3))
         assert spdy.refusal(3) in await client.answered()
     await ports.until_open(0)
+
+
+class Gone:
+    """A client that has gone, which nobody knows before something is sent to it."""
+
+    async def send(self, data: bytes) -> None:
+        if data[1:] == b"hello":
+            raise ClientGoneError
+
+    async def receive(self) -> bytes | None:
+        await asyncio.Event().wait()
+
+
+async def test_a_client_that_is_gone_leaves_no_connection_open() -> None:
+    ports = Ports()
+    target = ResourcePath("", "v1", "pods", "default", "p", "portforward")
+    work = PortChannels(cast("WebSocket", Gone()), ports, target, (80, 81))
+    async with asyncio.timeout(5), ports.running():
+        serving = asyncio.create_task(work.run())
+        await ports.until_open(2)
+        ports.writers[0].write(b"hello")
+        with pytest.raises(ClientGoneError):
+            await serving
+        await ports.until_open(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -20,6 +19,7 @@ from tidegate.apiserver.registry.spec import KindSpec
 from tidegate.apiserver.requests import RequestContext
 from tidegate.kube.errors import BadRequest
 from tidegate.kube.objects import Object
+from tidegate.kube.waiting import together
 
 
 class Command(Input, Protocol):
@@ -99,7 +99,7 @@ class PodCommands:
 
 
 async def _relay(socket: WebSocket, command: Command) -> Object:
-    await asyncio.gather(*(_copy(socket, command, stream) for stream in (STDOUT, STDERR)))
+    await together(*(_copy(socket, command, stream) for stream in (STDOUT, STDERR)))
     return _status(await command.wait())
 
 

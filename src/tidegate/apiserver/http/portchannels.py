@@ -24,7 +24,7 @@ from tidegate.apiserver.http.portsource import (
 )
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.kube.errors import ApiError, BadRequest
-from tidegate.kube.waiting import beside
+from tidegate.kube.waiting import beside, together
 
 PROTOCOL = "v4.channel.k8s.io"
 _MAX_PORTS = 64
@@ -63,7 +63,7 @@ class PortChannels:
     async def run(self) -> None:
         """Serve until all connections have ended."""
         async with beside(self._dispatch()):
-            await asyncio.gather(*(self._serve(n, port) for n, port in enumerate(self._ports)))
+            await together(*(self._serve(n, port) for n, port in enumerate(self._ports)))
         await self._socket.close()
 
     async def _dispatch(self) -> None:
