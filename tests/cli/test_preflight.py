@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +45,17 @@ def test_one_platform_per_directory(tmp_path: Path) -> None:
     assert preflight.running_pid(settings) is None
     with preflight.hold_data_dir(settings):
         pass
+
+
+def test_who_only_looks_keeps_nobody_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(tmp_path)
+    with settings.lock_file.open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_EX)
+        monkeypatch.setattr(time, "sleep", lambda _: fcntl.flock(looking, fcntl.LOCK_UN))
+        with preflight.hold_data_dir(settings):
+            assert preflight.running_pid(settings) == os.getpid()
 
 
 def test_a_busy_port_is_named_with_its_option() -> None:

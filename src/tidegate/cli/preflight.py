@@ -6,13 +6,17 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from tidegate.cli.settings import Settings, writing
 from tidegate.kube.errors import UserError
+
+_LOOKING_SECONDS = 0.2
 
 
 def prepare_data_dir(path: Path) -> None:
@@ -55,15 +59,27 @@ def hold_lock(lock_file: Path, taken: Callable[[int | None], UserError]) -> Gene
     with writing(lock_file):
         opened = lock_file.open("a+")
     with opened as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise taken(lock_holder(lock_file)) from error
+        if not _take(lock):
+            raise taken(lock_holder(lock_file))
         with writing(lock_file):
             # Past the buffer, which would try again when the file is closed.
             os.ftruncate(lock.fileno(), 0)
             os.pwrite(lock.fileno(), str(os.getpid()).encode(), 0)
         yield
+
+
+def _take(lock: IO[str]) -> bool:
+    """Whether the lock is ours; who only looks, as `lock_holder` does, has it for an instant."""
+    deadline = time.monotonic() + _LOOKING_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOKING_SECONDS / 20)
+        else:
+            return True
 
 
 def check_restored(settings: Settings) -> None:
