@@ -29,6 +29,7 @@ class Platform:
         api_port, gateway_port, console_port: where it listens on 127.0.0.1.
         https_port: where its gateway speaks TLS, 0 for nowhere.
         images: directories of images it knows from the start.
+        max_revisions: for how many its gateway is made, 0 for as many as usual.
     """
 
     data_dir: Path
@@ -38,6 +39,7 @@ class Platform:
     https_port: int = 0
     images: tuple[Path, ...] = (IMAGES,)
     environment: Mapping[str, str] = field(default_factory=dict)
+    max_revisions: int = 0
 
     @property
     def gateway(self) -> str:
@@ -74,6 +76,7 @@ class Platform:
             f"--console-port={self.console_port}",
             f"--https-port={self.https_port}",
             *(f"--images={path}" for path in self.images),
+            *([f"--max-revisions={self.max_revisions}"] if self.max_revisions else []),
         ]
 
     def down(self) -> None:

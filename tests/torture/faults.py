@@ -1,4 +1,5 @@
-"""What goes wrong in a torture: crowds that swell and vanish, kills, updates; drawn by a seed."""
+"""What goes wrong in a torture: crowds that swell and vanish, kills, updates of services and of the
+gateway; drawn by a seed."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 from tests.e2e.platform import Platform, knative_service
@@ -19,7 +21,9 @@ from tests.torture.judge import TIMEOUT_SECONDS, Fault
 
 _CROWDS = (0, 1, 3, 6, 12, 24, 40)
 # The first round has each of them; later ones are drawn with these weights.
-_KINDS = {"crowd": 8, "pod": 5, "revision": 3, "proxy": 1, "control plane": 1}
+_KINDS = {"crowd": 8, "pod": 5, "revision": 3, "proxy": 1, "control plane": 1, "upgrade": 1}
+# Each is another configuration of HAProxy.
+_SIZES = (1000, 1001)
 # Beyond the stable window and the grace period: long enough for zero pods.
 QUIET_SECONDS = 9.0
 MOST_CLIENTS = max(_CROWDS)
@@ -53,6 +57,7 @@ class Faults:
         self._versions = dict.fromkeys(limits, 1)
         self.done: list[Fault] = []
         self.proxy_back: list[float] = []
+        self._sizes = cycle(_SIZES)
 
     async def run(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -73,6 +78,10 @@ class Faults:
             await self._update(service)
         elif kind == "proxy":
             await self._kill_proxy()
+        elif kind == "upgrade":
+            self.done.append(Fault("upgrade", time.monotonic()))
+            self._platform.max_revisions = next(self._sizes)
+            await self._kill_control_plane()
         else:
             await self._kill_control_plane()
 

@@ -58,7 +58,7 @@ class Fault:
     """What was done.
 
     Attributes:
-        kind: `pod`, `proxy`, `control plane` or `revision`.
+        kind: `pod`, `proxy`, `control plane`, `upgrade` or `revision`.
         at: monotonic seconds.
         until: when what was killed was there again.
     """

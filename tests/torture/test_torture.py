@@ -72,7 +72,8 @@ async def test_invariants_hold_whatever_happens(
     assert any(request.milliseconds > TIMEOUT_SECONDS * 1000 for request in sent)
     assert any(request.left and request.number not in reached for request in sent)
     assert any(request.left and request.number in reached for request in sent)
-    assert {fault.kind for fault in faults.done} == {"pod", "proxy", "control plane", "revision"}
+    kinds = {fault.kind for fault in faults.done}
+    assert kinds == {"pod", "proxy", "control plane", "upgrade", "revision"}
 
 
 def _quick_zero(platform: Platform) -> None:
