@@ -279,6 +279,36 @@ async def test_a_watch_ends_when_its_time_is_over(face: Face) -> None:
     assert "default" in {event["object"]["metadata"]["name"] for event in events}
 
 
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/api/v1/watch/namespaces/default/configmaps", {"a", "b"}),
+        ("/api/v1/watch/namespaces/default/configmaps/a", {"a"}),
+        ("/api/v1/watch/namespaces/default", {"default"}),
+        ("/api/v1/watch/configmaps?labelSelector=x%3Dy", {"b"}),
+    ],
+)
+async def test_the_old_paths_of_watches(face: Face, path: str, names: set[str]) -> None:
+    http = face.http()
+    await http.post(CONFIG_MAPS, json=config_map("a"))
+    labelled = config_map("b")
+    labelled["metadata"]["labels"] = {"x": "y"}
+    await http.post(CONFIG_MAPS, json=labelled)
+    response = await http.get(path, params={**httpx.URL(path).params, "timeoutSeconds": "1"})
+    events = [orjson.loads(line) for line in response.text.splitlines()]
+    assert {event["object"]["metadata"]["name"] for event in events} == names
+    assert {event["type"] for event in events} == {"ADDED"}
+
+
+async def test_the_old_paths_of_watches_are_for_watches_only(face: Face) -> None:
+    http, path = face.http(), "/api/v1/watch/namespaces/default/configmaps"
+    refused(await http.post(path, json=config_map("a")), 405, "MethodNotAllowed")
+    refused(await http.delete(f"{path}/a"), 405, "MethodNotAllowed")
+    refused(await http.get("/api/v1/watch/namespaces/default/pods/a/log"), 404, "NotFound")
+    account = await face.account("reader")
+    refused(await account.get(path), 403, "Forbidden")
+
+
 async def test_a_watch_from_too_far_back_is_gone(face: Face) -> None:
     params = {"watch": "true", "resourceVersion": "999999999"}
     response = await face.http().get(CONFIG_MAPS, params=params)

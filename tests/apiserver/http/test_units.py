@@ -40,6 +40,12 @@ USER = User("u", ("g",))
             ResourcePath("", "v1", "namespaces", "", "a", "finalize"),
         ),
         ("/api/v1/namespaces/a/pods", ResourcePath("", "v1", "pods", "a")),
+        ("/api/v1/watch/pods", ResourcePath("", "v1", "pods", watch=True)),
+        ("/api/v1/watch/namespaces/a", ResourcePath("", "v1", "namespaces", "", "a", watch=True)),
+        (
+            "/apis/apps/v1/watch/namespaces/a/deployments/b",
+            ResourcePath("apps", "v1", "deployments", "a", "b", watch=True),
+        ),
         ("/api/v1/namespaces/a/pods/b", ResourcePath("", "v1", "pods", "a", "b")),
         ("/api/v1/namespaces/a/pods/b/log", ResourcePath("", "v1", "pods", "a", "b", "log")),
         (

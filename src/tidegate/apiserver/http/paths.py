@@ -31,6 +31,7 @@ class ResourcePath:
         namespace: empty for cluster-scoped resources and for all namespaces.
         name: empty for a collection.
         rest: segments after the subresource, as in `proxy/a/b`.
+        watch: the path itself asks for a watch, as in `/api/v1/watch/pods`.
     """
 
     group: str
@@ -40,6 +41,7 @@ class ResourcePath:
     name: str = ""
     subresource: str = ""
     rest: tuple[str, ...] = ()
+    watch: bool = False
 
 
 @lru_cache(maxsize=4096)
@@ -59,6 +61,8 @@ def verb_of(method: str, target: ResourcePath, *, watch: bool) -> str:
     Raises:
         MethodNotAllowed: the method means nothing here.
     """
+    if target.watch and method not in ("GET", "HEAD"):
+        raise no_such_method()
     verbs = _VERBS_ON_OBJECT if target.name else _VERBS_ON_COLLECTION
     verb = verbs.get(method)
     if verb is None or (verb == "create" and target.name and not target.subresource):
@@ -67,7 +71,9 @@ def verb_of(method: str, target: ResourcePath, *, watch: bool) -> str:
 
 
 def _below_version(group: str, version: str, parts: list[str]) -> ResourcePath:
-    namespace = ""
+    namespace, watch = "", parts[0] == "watch" and len(parts) > 1
+    if watch:
+        parts = parts[1:]
     # `/namespaces/x` and its two subresources are the Namespace itself, all else is inside it.
     if parts[0] == "namespaces" and len(parts) > 2 and parts[2] not in ("status", "finalize"):
         namespace, parts = parts[1], parts[2:]
@@ -79,4 +85,5 @@ def _below_version(group: str, version: str, parts: list[str]) -> ResourcePath:
         name=parts[1] if len(parts) > 1 else "",
         subresource=parts[2] if len(parts) > 2 else "",
         rest=tuple(parts[3:]),
+        watch=watch,
     )

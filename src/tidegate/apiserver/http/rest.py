@@ -113,7 +113,9 @@ class ResourceHandler:
         spec = self._api.registry.find(target.group, target.version, target.plural)
         if spec is None or target.rest or (target.namespace and not spec.resource.namespaced):
             raise no_such_resource()
-        watch = not target.subresource and flag(exchange.query, "watch")
+        if target.watch and target.subresource:
+            raise no_such_resource()
+        watch = target.watch or (not target.subresource and flag(exchange.query, "watch"))
         verb = verb_of(exchange.method, target, watch=watch)
         needs_namespace = target.name or verb == "create"
         if spec.resource.namespaced and not target.namespace and needs_namespace:
