@@ -24,6 +24,7 @@ from tidegate.apiserver.http.app import Application
 from tidegate.apiserver.http.attach import PodAttachments
 from tidegate.apiserver.http.exec import CommandSource, PodCommands
 from tidegate.apiserver.http.fairness import Fairness
+from tidegate.apiserver.http.metering import RequestMeter
 from tidegate.apiserver.http.pages import Pages
 from tidegate.apiserver.http.portforward import PodPorts, PortSource
 from tidegate.apiserver.http.rest import ResourceHandler
@@ -236,10 +237,12 @@ class ApiServer:
 
     def _application(self) -> Application:
         address = self.url.removeprefix("https://")
+        meter = RequestMeter(self._clock)
         pages = Pages(
             Discovery(self._registry, address),
             OpenApiDocuments(self._registry),
             self._tokens,
+            meter,
             server=self.url,
         )
         subresources = {
@@ -256,6 +259,7 @@ class ApiServer:
             pages=pages,
             fairness=Fairness(),
             audit=self._audit,
+            meter=meter,
         )
 
     async def _wait_custom_kinds(self) -> None:

@@ -9,6 +9,7 @@ from tidegate.apiserver.requests import User
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 MASTERS = "system:masters"
+MONITORING = "system:monitoring"
 NODES = "system:nodes"
 ACCOUNTS = "system:serviceaccounts"
 ACCOUNT_PREFIX = "system:serviceaccount:"

@@ -13,6 +13,7 @@ from tidegate.apiserver.authn.identities import (
     ACCOUNTS,
     AUTHENTICATED,
     MASTERS,
+    MONITORING,
     NODES,
     UNAUTHENTICATED,
 )
@@ -66,6 +67,7 @@ def cluster_role_bindings(node: str) -> list[Object]:
             Subject("Group", AUTHENTICATED),
             Subject("Group", UNAUTHENTICATED),
         ),
+        _binding("system:monitoring", "system:monitoring", Subject("Group", MONITORING)),
         _binding(
             "system:service-account-issuer-discovery",
             "system:service-account-issuer-discovery",
@@ -146,6 +148,8 @@ def _general_roles() -> Iterable[Object]:
         "system:service-account-issuer-discovery",
         _paths("/.well-known/openid-configuration", "/openid/v1/jwks", "/openid/v1/jwks/"),
     )
+    health = (path for check in ("/healthz", "/livez", "/readyz") for path in (check, f"{check}/*"))
+    yield _role("system:monitoring", _paths("/metrics", *health))
     yield _role(
         "system:auth-delegator",
         _rule(("authentication.k8s.io",), ("tokenreviews",), ("create",)),

@@ -13,6 +13,7 @@ from tidegate.apiserver.authz.authorizer import RbacAuthorizer
 from tidegate.apiserver.authz.rbac import Action
 from tidegate.apiserver.http.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from tidegate.apiserver.http.fairness import Fairness
+from tidegate.apiserver.http.metering import RequestMeter
 from tidegate.apiserver.http.pages import PUBLIC, Pages
 from tidegate.apiserver.http.paths import parse_resource_path
 from tidegate.apiserver.http.rest import Call, ResourceHandler
@@ -39,6 +40,7 @@ class Application:
         pages: Pages,
         fairness: Fairness,
         audit: AuditLog,
+        meter: RequestMeter,
     ) -> None:
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -46,11 +48,12 @@ class Application:
         self._pages = pages
         self._fairness = fairness
         self._audit = audit
+        self._meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = scope["type"] == "websocket"
         exchange = (exchange_of if websocket else Exchange)(scope, receive, send)
-        served = _Served()
+        served, began = _Served(), self._meter.now()
         try:
             await self._serve(exchange, served)
         except ClientGoneError:
@@ -63,6 +66,7 @@ class Application:
             logger.exception("%s %s failed", exchange.method, exchange.uri)
             await _refuse(exchange, InternalError("an internal error occurred; see the log"))
         finally:
+            self._meter.record(exchange, served.call, began)
             self._audit.record(
                 user=served.user,
                 verb=served.verb or exchange.method.lower(),
@@ -82,7 +86,7 @@ class Application:
             await self._pages.handle(exchange)
             return
         call = self._resources.understand(exchange, user, target)
-        served.verb = call.verb
+        served.call, served.verb = call, call.verb
         if call.verb == "watch" or target.subresource in _SOCKETS:
             await self._resources.handle(call)
             return
@@ -92,7 +96,8 @@ class Application:
             return
         agent = exchange.headers.get("user-agent", "").partition("/")[0]
         async with self._fairness.seat(f"{user.name} {agent}"):
-            await self._handle_in_time(call)
+            with self._meter.working(call):
+                await self._handle_in_time(call)
 
     async def _handle_in_time(self, call: Call) -> None:
         try:
@@ -147,9 +152,10 @@ def _refuse_socket(exchange: Exchange) -> None:
 
 
 class _Served:
-    """What became known of a request, for the audit log."""
+    """What became known of a request, for the audit log and the figures."""
 
     user: User | None = None
+    call: Call | None = None
     verb: str = ""
 
 

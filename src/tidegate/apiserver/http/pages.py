@@ -1,7 +1,8 @@
-"""Everything outside of resources: health, version, discovery, OpenAPI, token keys."""
+"""Everything outside of resources: health, version, discovery, OpenAPI, token keys, figures."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 import orjson
@@ -17,6 +18,8 @@ from tidegate.apiserver.discovery import (
 )
 from tidegate.apiserver.http.accept import parse_accept
 from tidegate.apiserver.http.exchange import Exchange
+from tidegate.apiserver.http.metering import CONTENT_TYPE as METRICS_TYPE
+from tidegate.apiserver.http.metering import RequestMeter
 from tidegate.apiserver.refusals import no_such_method, no_such_resource
 
 HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
@@ -29,6 +32,7 @@ _FIXED = (
     "/.well-known/openid-configuration",
     "/healthz",
     "/livez",
+    "/metrics",
     "/openapi/v2",
     "/openapi/v3",
     "/openid/v1/jwks",
@@ -53,11 +57,18 @@ class Pages:
     """
 
     def __init__(
-        self, discovery: Discovery, openapi: OpenApi, tokens: TokenIssuer, *, server: str
+        self,
+        discovery: Discovery,
+        openapi: OpenApi,
+        tokens: TokenIssuer,
+        meter: RequestMeter,
+        *,
+        server: str,
     ) -> None:
         self._discovery = discovery
         self._openapi = openapi
         self._tokens = tokens
+        self._meter = meter
         self._server = server
 
     async def handle(self, exchange: Exchange) -> None:
@@ -78,6 +89,9 @@ class Pages:
             await exchange.reply_json(version_document())
         elif path == "/":
             await exchange.reply_json({"paths": self._paths()})
+        elif path == "/metrics":
+            text = await asyncio.to_thread(self._meter.exposition)
+            await exchange.reply((text,), content_type=METRICS_TYPE)
         elif path == "/openid/v1/jwks":
             keys = orjson.dumps(self._tokens.key_set())
             await exchange.reply((keys,), content_type=b"application/jwk-set+json")
