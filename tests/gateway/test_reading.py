@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tidegate.gateway.reading import revision_name_of_slice
-from tidegate.serving.revision_children import make_services
+from tidegate.serving.revisions.children import make_services
 from tidegate.workloads.endpoints.slices import endpoint_slices
 
 

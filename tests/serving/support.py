@@ -19,7 +19,7 @@ from tidegate.kube.informer import Informers
 from tidegate.kube.objects import Object, condition_of, thaw
 from tidegate.kube.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, Resource
 from tidegate.serving.assembly import ServingSettings, build
-from tidegate.serving.deployment import deployment_name
+from tidegate.serving.revisions.deployment import deployment_name
 
 NAMESPACE = "default"
 

@@ -9,8 +9,8 @@ import pytest
 from tidegate.apis.autoscaler_config import AutoscalerConfig
 from tidegate.apis.settings import Settings
 from tidegate.serving.children import covers
-from tidegate.serving.deployment import make_deployment
-from tidegate.serving.revision_children import make_pod_autoscaler, make_services
+from tidegate.serving.revisions.children import make_pod_autoscaler, make_services
+from tidegate.serving.revisions.deployment import make_deployment
 
 
 def revision(**changes: Any) -> dict[str, Any]:

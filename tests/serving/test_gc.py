@@ -11,7 +11,7 @@ from tests.serving.support import running_serving, service
 from tidegate.apis import serving
 from tidegate.apis.config_sections import GarbageCollection
 from tidegate.kube.clock import rfc3339
-from tidegate.serving.gc import plan
+from tidegate.serving.revisions.gc import plan
 
 HOUR = 3600.0
 NOW = 1_000_000_000.0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidegate.serving.conditions import TRUE, Verdict, aggregate, conditions, false, unknown
-from tidegate.serving.revision_status import Observed, container_digests, verdicts
+from tidegate.serving.revisions.status import Observed, container_digests, verdicts
 
 Obj = dict[str, Any]
 

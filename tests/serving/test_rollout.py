@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.serving import rollout as rollouts
-from tidegate.serving.rollout import ConfigurationRollout, Share
-from tidegate.serving.traffic import Target, consolidate, groups
+from tidegate.serving.routes import rollout as rollouts
+from tidegate.serving.routes.rollout import ConfigurationRollout, Share
+from tidegate.serving.routes.traffic import Target, consolidate, groups
 
 
 def latest(revision: str, percent: int = 100) -> rollouts.Rollout:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.serving.traffic import BadTargetError, Target, consolidate, groups, resolve
+from tidegate.serving.routes.traffic import BadTargetError, Target, consolidate, groups, resolve
 
 
 def revision(name: str, *, ready: str = "True", service: str = "hello") -> dict[str, Any]:

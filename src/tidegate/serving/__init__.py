@@ -3,6 +3,6 @@
     Service ─▶ Configuration ─▶ Revision ─▶ Deployment, PodAutoscaler, Services
        └─────▶ Route ─▶ Ingress (networking.internal) for the gateways
 
-Conditions travel the same way back. The controllers know nothing of gateways, autoscalers and
-nodes but the objects these write.
+Conditions travel the same way back. `revisions` and `routes` know nothing of each other, and the
+controllers nothing of gateways, autoscalers and nodes, but the objects that these write.
 """

@@ -6,12 +6,12 @@ from tidegate.kube.controller import Context, Runnable
 from tidegate.kube.events import EventRecorder
 from tidegate.serving.config import ConfigStore, ServingSettings
 from tidegate.serving.configuration import ConfigurationReconciler
-from tidegate.serving.domain_mapping import DomainMappingReconciler
 from tidegate.serving.gateway_service import GatewayService
-from tidegate.serving.gc import RevisionCollector
-from tidegate.serving.labeler import Labeler
-from tidegate.serving.revision import RevisionReconciler
-from tidegate.serving.route import RouteReconciler
+from tidegate.serving.revisions.controller import RevisionReconciler
+from tidegate.serving.revisions.gc import RevisionCollector
+from tidegate.serving.routes.controller import RouteReconciler
+from tidegate.serving.routes.domain_mapping import DomainMappingReconciler
+from tidegate.serving.routes.labeler import Labeler
 from tidegate.serving.service import ServiceReconciler
 
 __all__ = ["ServingSettings", "build"]

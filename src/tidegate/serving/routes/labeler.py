@@ -22,7 +22,7 @@ from tidegate.serving.configuration import (
     configuration_index,
     generation_of,
 )
-from tidegate.serving.route import target_index
+from tidegate.serving.routes.controller import target_index
 
 _INDEX = "target"
 _BY_CONFIGURATION = "configuration"

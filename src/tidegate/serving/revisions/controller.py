@@ -27,9 +27,9 @@ from tidegate.serving.children import (
 )
 from tidegate.serving.conditions import Verdict, conditions, false, unknown, verdict_of
 from tidegate.serving.config import ConfigStore
-from tidegate.serving.deployment import deployment_name, make_deployment
-from tidegate.serving.revision_children import make_pod_autoscaler, make_services
-from tidegate.serving.revision_status import (
+from tidegate.serving.revisions.children import make_pod_autoscaler, make_services
+from tidegate.serving.revisions.deployment import deployment_name, make_deployment
+from tidegate.serving.revisions.status import (
     ACTIVE,
     CONTAINER_HEALTHY,
     RESOURCES_AVAILABLE,

@@ -17,9 +17,9 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import INGRESSES, SERVICES
 from tidegate.serving.config import ServingSettings
-from tidegate.serving.domains import NO_TAGS, Hosts, Tags, host_name, hosts_of
 from tidegate.serving.metadata import without_bookkeeping
-from tidegate.serving.traffic import Target
+from tidegate.serving.routes.domains import NO_TAGS, Hosts, Tags, host_name, hosts_of
+from tidegate.serving.routes.traffic import Target
 
 _HTTP_OPTION_KEYS = tuple(
     f"{networking.PUBLIC_GROUP}/{name}" for name in ("http-protocol", "httpOption", "httpProtocol")

@@ -25,7 +25,6 @@ from tidegate.kube.objects import (
     namespace_of,
 )
 from tidegate.kube.resources import INGRESSES, SERVICES
-from tidegate.serving import rollout as rollouts
 from tidegate.serving.children import (
     FAILED_CREATE,
     REFUSALS,
@@ -46,7 +45,8 @@ from tidegate.serving.conditions import (
     verdict_of,
 )
 from tidegate.serving.config import ConfigStore, ServingSettings
-from tidegate.serving.domains import (
+from tidegate.serving.routes import rollout as rollouts
+from tidegate.serving.routes.domains import (
     Tags,
     certificate_verdict,
     host_name,
@@ -54,9 +54,9 @@ from tidegate.serving.domains import (
     local_url,
     url_of,
 )
-from tidegate.serving.ingress import make_ingress, make_placeholder, make_public_ingress
-from tidegate.serving.rollout import Rollout
-from tidegate.serving.traffic import BadTargetError, Target, consolidate, groups, resolve
+from tidegate.serving.routes.ingress import make_ingress, make_placeholder, make_public_ingress
+from tidegate.serving.routes.rollout import Rollout
+from tidegate.serving.routes.traffic import BadTargetError, Target, consolidate, groups, resolve
 
 ALL_TRAFFIC_ASSIGNED = "AllTrafficAssigned"
 CERTIFICATE_PROVISIONED = "CertificateProvisioned"

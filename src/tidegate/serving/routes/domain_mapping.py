@@ -28,10 +28,10 @@ from tidegate.kube.objects import (
 from tidegate.serving.children import Children, NotOwnedError, write_status
 from tidegate.serving.conditions import TRUE, UNKNOWN, Verdict, conditions, false, unknown
 from tidegate.serving.config import ConfigStore, ServingSettings
-from tidegate.serving.domains import certificate_verdict, is_encrypted, public_url
-from tidegate.serving.ingress import http_option
 from tidegate.serving.metadata import without_bookkeeping
-from tidegate.serving.route import ingress_verdict
+from tidegate.serving.routes.controller import ingress_verdict
+from tidegate.serving.routes.domains import certificate_verdict, is_encrypted, public_url
+from tidegate.serving.routes.ingress import http_option
 
 _DOMAIN_CLAIMED = "DomainClaimed"
 _REFERENCE_RESOLVED = "ReferenceResolved"

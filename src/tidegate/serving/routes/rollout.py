@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tidegate.serving.traffic import Target
+from tidegate.serving.routes.traffic import Target
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from tidegate.kube.objects import (
 )
 from tidegate.kube.resources import DEPLOYMENTS, SERVICES
 from tidegate.serving.conditions import verdict_of
-from tidegate.serving.deployment import container_port, deployment_name, is_http2
 from tidegate.serving.metadata import revision_annotations, revision_labels
 from tidegate.serving.naming import child_name
+from tidegate.serving.revisions.deployment import container_port, deployment_name, is_http2
 
 
 def reachability(revision: Object) -> str:
