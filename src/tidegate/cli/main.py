@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,6 +60,7 @@ Output = Annotated[
     OutputFormat, typer.Option("--output", "-o", help="For people, or for programs.")
 ]
 
+Bind = Annotated[str, typer.Option(help="Address to listen on.", metavar="ADDRESS")]
 Detach = Annotated[
     bool, typer.Option("--detach", "-d", help="Run in the background; return when it serves.")
 ]
@@ -86,6 +87,10 @@ MaxRevisions = Annotated[
 ]
 
 
+def _port(text: str, *, envvar: str | None = None, least: int = 1) -> Any:
+    return typer.Option(help=text, envvar=envvar, min=least, max=65535, metavar="PORT")
+
+
 def _certificate(certificate: Path | None, key: Path | None) -> tuple[Path | None, Path | None]:
     if (certificate is None) != (key is None):
         raise UserError("--tls-cert and --tls-key belong together: give both or neither")
@@ -110,47 +115,22 @@ def _directory(data_dir: Path | None) -> Path:
 def up(
     data_dir: DataDir = None,
     detach: Detach = False,
-    bind: Annotated[
-        str, typer.Option(help="Address to listen on.", metavar="ADDRESS")
-    ] = "127.0.0.1",
+    bind: Bind = "127.0.0.1",
     api_port: Annotated[
-        int,
-        typer.Option(
-            envvar="TIDEGATE_API_PORT",
-            help="Port of the Kubernetes API.",
-            min=1,
-            max=65535,
-            metavar="PORT",
-        ),
+        int, _port("Port of the Kubernetes API.", envvar="TIDEGATE_API_PORT")
     ] = 6443,
     gateway_port: Annotated[
-        int,
-        typer.Option(
-            envvar="TIDEGATE_GATEWAY_PORT",
-            help="Port of the gateway.",
-            min=1,
-            max=65535,
-            metavar="PORT",
-        ),
+        int, _port("Port of the gateway.", envvar="TIDEGATE_GATEWAY_PORT")
     ] = 8080,
     console_port: Annotated[
-        int,
-        typer.Option(
-            envvar="TIDEGATE_CONSOLE_PORT",
-            help="Port of the console.",
-            min=1,
-            max=65535,
-            metavar="PORT",
-        ),
+        int, _port("Port of the console.", envvar="TIDEGATE_CONSOLE_PORT")
     ] = 8081,
     https_port: Annotated[
         int,
-        typer.Option(
+        _port(
+            "Port of the gateway for HTTPS with HTTP/2; 0 for none.",
             envvar="TIDEGATE_HTTPS_PORT",
-            help="Port of the gateway for HTTPS with HTTP/2; 0 for none.",
-            min=0,
-            max=65535,
-            metavar="PORT",
+            least=0,
         ),
     ] = 8443,
     tls_cert: TlsCert = None,
@@ -212,7 +192,7 @@ def down(data_dir: DataDir = None) -> None:
 @app.command()
 @user_errors
 def gateway(
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535, metavar="PORT")],
+    port: Annotated[int, _port("Port to listen on.")],
     name: Annotated[
         str, typer.Option(help="Its name, unlike that of every other gateway.", metavar="NAME")
     ] = "second",
@@ -224,15 +204,8 @@ def gateway(
             help="Of the platform's API (default: that in the data directory).", metavar="FILE"
         ),
     ] = None,
-    bind: Annotated[
-        str, typer.Option(help="Address to listen on.", metavar="ADDRESS")
-    ] = "127.0.0.1",
-    https_port: Annotated[
-        int,
-        typer.Option(
-            help="Port for HTTPS with HTTP/2; 0 for none.", min=0, max=65535, metavar="PORT"
-        ),
-    ] = 0,
+    bind: Bind = "127.0.0.1",
+    https_port: Annotated[int, _port("Port for HTTPS with HTTP/2; 0 for none.", least=0)] = 0,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     max_revisions: MaxRevisions = DEFAULT_MAX_REVISIONS,
