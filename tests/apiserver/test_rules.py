@@ -48,6 +48,17 @@ PAIR = {"a": INTEGER, "b": INTEGER}
         ("self.text.split(',').join('-') == 'a-b'", {"text": "a,b"}),
         ("self.text.substring(1, 3) == self.text.find('b.')", {"text": "abcd"}),
         ("self.when > timestamp('2020-01-01T00:00:00Z')", {"when": "2026-01-01T00:00:00Z"}),
+        ("cel.bind(n, self.a + 1, cel.bind(m, n * n, m == n * n && n == 2))", {"a": 1}),
+        ("cel.bind(t, 'a,(b', self.list.all(i, t == 'a,(b'))", {"list": [1]}),
+        ("self.?a.orValue(7) == 1 && self.?b.orValue(7) == 7", {"a": 1}),
+        ("!self.?map.k.?l.hasValue() && self.?map.k.hasValue()", {"map": {"k": {}}}),
+        ("self.maps.all(m, m.?k.orValue('x') in ['x', 'v'])", {"maps": [{"k": "v"}, {}]}),
+        ("self.maps[0].?k.orValue('self.?a') == 'self.?a'", {"maps": [{}]}),
+        ("self.text.matches('^a.?[?-]b$')", {"text": "a-b"}),
+        ("!format.dns1123Label().validate(self.text).hasValue()", {"text": "a-b"}),
+        ("format.named('uuid').value().validate(self.text).hasValue()", {"text": "a-b"}),
+        ("!format.dns1123LabelPrefix().validate(self.text).hasValue()", {"text": "a-"}),
+        ("!format.named('nonsense').hasValue()", {}),
         ("self.__namespace__ == 'x' && self.a__dash__b == 1", {"namespace": "x", "a-b": 1}),
         ("'free key' in self.map", {"map": {"free key": 1}}),
     ],
@@ -127,7 +138,7 @@ def test_rules_that_cannot_be_read_and_those_that_are_not_offered() -> None:
     [cause] = errors.causes
     assert cause.field == f"s.{RULES}[0].rule"
     assert 'Invalid value: "self.": compilation failed' in cause.message
-    for rule in ("cel.bind(x, self.a, x == 1)", "self.?a.orValue(1) == 1"):
+    for rule in ("self[?'a'].orValue(1) == 1", "f(self).?a.orValue(1) == 1"):
         assert not compiled(rule).known
         assert judged(ruled(rule, properties=PAIR), {"a": 1}) == []
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors, join
+from tidegate.apiserver.registry.ruleformats import format_functions
 from tidegate.apiserver.registry.rulefunctions import FUNCTIONS
+from tidegate.apiserver.registry.rulesyntax import is_offered, readable
 from tidegate.apiserver.registry.spec import Schema
 from tidegate.apiserver.values import mapping, objects, strings
 from tidegate.kube.clock import parse_rfc3339
@@ -38,7 +40,6 @@ _RESERVED = frozenset((
 ))
 # fmt: on
 _NOT_A_NAME = {".": "__dot__", "-": "__dash__", "/": "__slash__"}
-_NOT_OFFERED = re.compile(r"\.\?|\[\?|cel\.bind")
 _OLD = re.compile(r"\boldSelf\b")
 _OPTIONAL_OLD = "(hadOldSelf ? optional.of(oldSelf) : optional.none())"
 
@@ -69,13 +70,14 @@ def compiled(source: str, *, optional_old: bool = False) -> Rule:
     Raises:
         RuleError: it is no expression.
     """
-    if _NOT_OFFERED.search(source):
+    text = readable(source, optional_old=optional_old)
+    if not is_offered(text):
         return Rule(None, source, known=False, transition=False)
     try:
-        program = _library().compile(_OLD.sub(_OPTIONAL_OLD, source) if optional_old else source)
+        program = _library().compile(_OLD.sub(_OPTIONAL_OLD, text) if optional_old else text)
     except ValueError as error:
         raise RuleError(str(error)) from error
-    offered = _BUILT_IN | {name.rpartition(".")[2] for name in FUNCTIONS}
+    offered = _BUILT_IN | {name.rpartition(".")[2] for name in _functions()}
     functions = [name for name in program.functions() if name.isidentifier()]
     known = all(name in offered for name in functions)
     transition = "oldSelf" in program.variables() and not optional_old
@@ -190,7 +192,8 @@ def _message(rule: Mapping[str, Any], asked: Rule, variables: dict[str, Any]) ->
 
 
 def _run(rule: Rule, variables: dict[str, Any]) -> Any:
-    return rule.program.execute(_library().Context(variables=variables, functions=FUNCTIONS))
+    context = _library().Context(variables={"format": "", **variables}, functions=_functions())
+    return rule.program.execute(context)
 
 
 def _named(value: Any) -> Any:
@@ -240,6 +243,11 @@ def _escaped(name: str) -> str:
     for char, shown in _NOT_A_NAME.items():
         name = name.replace(char, shown)
     return name
+
+
+@lru_cache(maxsize=1)
+def _functions() -> Mapping[str, Any]:
+    return {**FUNCTIONS, **format_functions(_library().OptionalValue)}
 
 
 @lru_cache(maxsize=1)
