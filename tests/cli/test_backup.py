@@ -73,6 +73,18 @@ async def test_a_fresh_directory_gets_everything(backup: Path, tmp_path: Path) -
         assert {stored.sort_key[1] for stored in store.items("/configmaps")} == {"x", "y"}
 
 
+def test_a_restore_says_how_the_platform_was_started(data_dir: Path, tmp_path: Path) -> None:
+    certificate, key = Path("/etc/tls.crt"), Path("/etc/tls.key")
+    save(Settings(data_dir, tls_certificate=certificate, tls_key=key, max_revisions=5000))
+    assert _run("backup", tmp_path / "b", "--data-dir", data_dir).exit_code == 0
+    target = tmp_path / "fresh"
+    done = _run("restore", tmp_path / "b", "--data-dir", target, "-o", "json")
+    assert orjson.loads(done.stdout)["start"] == (
+        f"tidegate up -d --data-dir {target} --tls-cert {certificate} --tls-key {key}"
+        " --max-revisions 5000"
+    )
+
+
 async def test_versions_go_on_above_all_that_were_ever_given(backup: Path, data_dir: Path) -> None:
     async with Store(data_dir / "state.db") as store:
         for _ in range(5):

@@ -26,7 +26,16 @@ STORE = "state.db"
 # Beside the store; what is not there is left out.
 FILES = ("console-token", "meter/ledger.jsonl", "images/index.json")
 DIRECTORIES = ("pki",)
-SETTINGS = ("bind", "api_port", "gateway_port", "console_port", "https_port")
+SETTINGS = (
+    "bind",
+    "api_port",
+    "gateway_port",
+    "console_port",
+    "https_port",
+    "tls_certificate",
+    "tls_key",
+    "max_revisions",
+)
 
 
 def run(data_dir: Path, target: Path, *, force: bool, output: str) -> None:
@@ -53,11 +62,15 @@ def run(data_dir: Path, target: Path, *, force: bool, output: str) -> None:
             created=rfc3339(time.time()),
             version=contents.version,
             objects=contents.objects,
-            settings={name: getattr(settings, name) for name in SETTINGS}
+            settings={name: _plain(getattr(settings, name)) for name in SETTINGS}
             | {"image_dirs": [str(path) for path in settings.image_dirs]},
         )
         archive.write(target, manifest, {STORE: copied, **_members(data_dir)})
     _show(manifest, target, output)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
 
 
 def _members(data_dir: Path) -> dict[str, Path]:

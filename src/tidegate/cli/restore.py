@@ -23,6 +23,8 @@ from tidegate.kube.errors import UserError
 # given, so that whoever watches from such a version gets 410 Gone and lists again; etcd's
 # restore advises the same distance.
 _VERSION_GAP = 1_000_000_000
+# Other options are called as the settings are.
+_OPTIONS = {"tls_certificate": "tls-cert"}
 
 
 def run(data_dir: Path, source: Path, *, force: bool, output: str) -> None:
@@ -111,7 +113,7 @@ def _options(manifest: Manifest, settings: Settings) -> list[str]:
     then = replace(settings, **known)
     usual = Settings(settings.data_dir)
     changed = [
-        f"--{name.replace('_', '-')} {getattr(then, name)}"
+        f"--{_OPTIONS.get(name, name.replace('_', '-'))} {getattr(then, name)}"
         for name in known
         if getattr(then, name) != getattr(usual, name)
     ]
