@@ -13,16 +13,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
-import select
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvloop
@@ -35,7 +30,6 @@ _IMAGES = Path(__file__).parents[1] / "tests" / "torture" / "images"
 _HOST = "moves.default.localhost"
 _WORK_MS = 20
 _PODS = 4
-_START_SECONDS = 30.0
 # Long enough for the place to have gone back to where the load is.
 _PAUSE_SECONDS = 0.7
 
@@ -45,8 +39,8 @@ async def run(*, rounds: int, clients: int) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="tidegate-bench-") as directory,
         running_platform(Path(directory) / "data", images=(_IMAGES,)) as platform,
-        _second_gateway(platform) as port,
     ):
+        port = _start_second_gateway(platform)
         _deploy(platform, Path(directory))
         async with _load(platform.gateway_port, clients):
             moves: list[float] = []
@@ -84,32 +78,13 @@ def _deploy(platform: Platform, directory: Path) -> None:
     platform.kubectl("wait", "ksvc/moves", "--for=condition=Ready", "--timeout=60s")
 
 
-@contextmanager
-def _second_gateway(platform: Platform) -> Generator[int]:
+def _start_second_gateway(platform: Platform) -> int:
+    """Its port; it ends with the platform."""
     (port,) = free_ports(1)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tidegate.cli.main", "gateway", f"--port={port}"],
-        env={**os.environ, "TIDEGATE_HOME": str(platform.data_dir)},
-        stderr=subprocess.PIPE,
-    )
-    try:
-        _wait_ready(process)
-        yield port
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(_START_SECONDS)
-
-
-def _wait_ready(process: subprocess.Popen[bytes]) -> None:
-    assert process.stderr is not None
-    seen = b""
-    while b"answers at" not in seen:
-        if not select.select([process.stderr], [], [], _START_SECONDS)[0]:
-            raise TimeoutError("the second gateway does not become ready")
-        more = os.read(process.stderr.fileno(), 4096)
-        if not more:
-            raise RuntimeError(f"the second gateway does not start: {seen.decode()}")
-        seen += more
+    started = platform.tidegate("gateway", "--detach", f"--port={port}")
+    if started.returncode:
+        raise RuntimeError(f"the second gateway does not start: {started.stderr}")
+    return port
 
 
 @asynccontextmanager
