@@ -26,7 +26,7 @@ from tests.node.running import (
 )
 from tidegate.kube.errors import BadRequest, NotFound
 from tidegate.kube.objects import Object, is_condition_true
-from tidegate.kube.resources import CONFIG_MAPS, SECRETS
+from tidegate.kube.resources import CONFIG_MAPS, NODES, SECRETS
 from tidegate.node.images import registry
 
 
@@ -300,6 +300,21 @@ async def test_a_volume_that_cannot_be_mounted_yet_is_told_by_an_event(
     resource = CONFIG_MAPS if "configMap" in source else SECRETS
     later = {"metadata": {"name": "later", "namespace": "default"}}
     await theatre.client.create(resource, later)
+    await theatre.ready("a")
+
+
+async def test_a_cordoned_node_takes_only_pods_that_tolerate_it(theatre: Stage) -> None:
+    await theatre.client.create(
+        NODES, {"metadata": {"name": "tidegate"}, "spec": {"unschedulable": True}}
+    )
+    theatre.start()
+    await theatre.create("a")
+    await theatre.event("FailedScheduling", "1 node(s) were unschedulable")
+    key = "node.kubernetes.io/unschedulable"
+    await theatre.create("b", tolerations=[{"key": key, "operator": "Exists"}])
+    await theatre.ready("b")
+    assert "nodeName" not in (await theatre.get("a"))["spec"]
+    await theatre.client.patch(NODES, "tidegate", {"spec": {"unschedulable": False}})
     await theatre.ready("a")
 
 

@@ -24,6 +24,7 @@ from tidegate.node.specs import (
 )
 
 GPUS_ANNOTATION = "tidegate.dev/gpus"
+_UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 
 # A port that has rested is free without anybody giving it back.
 _LOOK_SECONDS = 10.0
@@ -78,7 +79,14 @@ class Placer:
         self._clock = clock
         self._specs: Counter[str] = Counter()
         self._pods = 0
+        self._cordoned = False
         self._freed = asyncio.Event()
+
+    def cordon(self, cordoned: bool) -> None:
+        """Whether new pods have to wait, but those that tolerate it."""
+        if cordoned != self._cordoned:
+            self._cordoned = cordoned
+            self._wake()
 
     async def place(
         self,
@@ -152,12 +160,17 @@ class Placer:
         self._pods -= 1
         self._gpus.release(placement.gpus)
         self._ports.release(placement.ports.values())
+        self._wake()
+
+    def _wake(self) -> None:
         freed, self._freed = self._freed, asyncio.Event()
         freed.set()
 
     def _try(
         self, pod: Object, container_ports: Iterable[int], itself: Collection[int]
     ) -> tuple[Placement | None, str]:
+        if self._cordoned and not _tolerates_cordon(pod):
+            return None, "0/1 nodes are available: 1 node(s) were unschedulable"
         if self._pods >= self._max_pods:
             return None, f"0/1 nodes are available: the node has its {self._max_pods} pods"
         choices = self._table.choices(annotations_of(pod))
@@ -191,6 +204,15 @@ class Placer:
             return self._table.spec(name).price
         except SpecError:
             return 0.0
+
+
+def _tolerates_cordon(pod: Object) -> bool:
+    return any(
+        toleration.get("key", _UNSCHEDULABLE) == _UNSCHEDULABLE
+        and toleration.get("operator") == "Exists"
+        and toleration.get("effect", "NoSchedule") == "NoSchedule"
+        for toleration in parts(pod["spec"], "tolerations")
+    )
 
 
 def gpus_wanted(pod: Object) -> int:
