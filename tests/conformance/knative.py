@@ -88,6 +88,16 @@ class Api:
     def put(self, kind: str, obj: Obj) -> httpx.Response:
         return self.http.put(self.path(kind, obj["metadata"]["name"]), json=obj)
 
+    def put_latest(self, kind: str, obj: Obj) -> Obj:
+        """Put it in place of what is there, whoever writes meanwhile, as controllers do."""
+        for _ in range(20):
+            there = self.get(kind, obj["metadata"]["name"])
+            version = {"resourceVersion": there["metadata"]["resourceVersion"]}
+            response = self.put(kind, {**obj, "metadata": {**obj["metadata"], **version}})
+            if response.status_code != 409:
+                break
+        return good(response)
+
     def merge(self, kind: str, name: str, patch: Obj) -> httpx.Response:
         return self.http.patch(self.path(kind, name), json=patch, headers=MERGE)
 

@@ -256,9 +256,7 @@ def test_the_author_is_noted_and_cannot_be_forged(api: Api) -> None:
         assert response.status_code == 400, response.text
         assert f"metadata.annotations.serving.knative.dev/{name}" in response.json()["message"]
     # Whoever leaves them out leaves them as they are.
-    version = made["metadata"]["resourceVersion"]
-    bare = {**made, "metadata": {"name": "authored", "resourceVersion": version}}
-    updated = good(api.put("services", bare))
+    updated = api.put_latest("services", {**made, "metadata": {"name": "authored"}})
     assert updated["metadata"]["annotations"] == authors
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.browser import PHONE, WIDE, running_browser, screenshot, sideways
 from tests.e2e.platform import Platform, knative_service, running_platform
@@ -138,6 +138,18 @@ def test_one_long_failure_does_not_fill_the_list(full: Platform, browser: Browse
     page.locator("#row-default-broken a.name").click()
     expect(page.locator("#main")).to_contain_text("tidegate image add")
     page.context.close()
+
+
+def test_a_page_whose_scripts_come_late_is_live(full: Platform, browser: Browser) -> None:
+    page = opened(browser, full)
+    late: list[Route] = []
+    page.route("**/hx-sse.min.js", lambda route: late.append(route))
+    with page.expect_request("**/hx-sse.min.js"):
+        page.goto(page.url, wait_until="commit")
+    page.wait_for_function("() => window.htmx && document.querySelector('table')")
+    (script,) = late
+    script.continue_()
+    expect(page.locator("#link-state")).to_have_attribute("data-state", "live")
 
 
 def test_the_keyboard_alone_finds_a_service(full: Platform, browser: Browser) -> None:
