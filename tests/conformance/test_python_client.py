@@ -273,7 +273,12 @@ def test_rights_and_logs(connected: Any, core: Any, platform: Platform, namespac
 @pytest.fixture
 def box(core: Any, namespace: str) -> Iterator[str]:
     """A pod that runs and listens on 8080."""
-    container = {"name": "c", "image": "counter", "ports": [{"containerPort": 8080}]}
+    container = {
+        "name": "c",
+        "image": "counter",
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+    }
     core.create_namespaced_pod(
         namespace, {"metadata": {"name": "box"}, "spec": {"containers": [container]}}
     )
