@@ -8,6 +8,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +75,11 @@ class TcpProxy:
                 raise
             task = asyncio.ensure_future(self._serve(client))
             self._tasks.add(task)
-            task.add_done_callback(self._finished)
+            task.add_done_callback(partial(self._finished, client))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, client: socket.socket, task: asyncio.Task[None]) -> None:
+        # Here, for a task that is cancelled before it has begun closes nothing.
+        client.close()
         self._tasks.discard(task)
         self._slots.release()
         if not task.cancelled() and task.exception() is not None:
@@ -84,12 +87,11 @@ class TcpProxy:
 
     async def _serve(self, client: socket.socket) -> None:
         try:
-            with client:
-                upstream = await self._connect()
-                if upstream is None:
-                    return
-                with upstream:
-                    await _relay(client, upstream)
+            upstream = await self._connect()
+            if upstream is None:
+                return
+            with upstream:
+                await _relay(client, upstream)
         except OSError:
             # Either side reset the connection: the other learns it by the close.
             return
