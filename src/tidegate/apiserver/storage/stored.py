@@ -85,16 +85,17 @@ class Stored:
         labels = metadata.get("labels")
         self.labels = _one_of_equal(*labels.items()) if labels else _NO_LABELS
         self.sort_key: tuple[str, str] = metadata.get("namespace", ""), metadata.get("name", "")
-        self._parsed: Callable[[], _Shared | None] = _share(obj, len(raw)) if keep else _nothing
+        self._parsed: Callable[[], _Shared | None] = (
+            weakref.ref(_share(obj, len(raw))) if keep else _nothing
+        )
 
     @property
     def object(self) -> Object:
         """The parsed object; shared, never to be changed."""
         parsed = self._parsed()
         if parsed is None:
-            parsed = _Shared(orjson.loads(self.raw))
+            parsed = _share(orjson.loads(self.raw), len(self.raw))
             self._parsed = weakref.ref(parsed)
-            _recent.keep(parsed, len(self.raw))
         return parsed
 
 
@@ -160,7 +161,7 @@ def _one_of_equal(*labels: tuple[str, str]) -> Mapping[str, str]:
     return dict(labels)
 
 
-def _share(obj: Object, size: int) -> weakref.ref[_Shared]:
+def _share(obj: Object, size: int) -> _Shared:
     shared = _Shared(obj)
     _recent.keep(shared, size)
-    return weakref.ref(shared)
+    return shared

@@ -58,13 +58,13 @@ class ContainerRunner:
         self._configs = BackOff(free=0, base=2.0)
         self._crashes = BackOff(free=1)
         self._launcher = Launcher(context, spec)
+        image = str(spec.get("image") or "")
         self._pull = ImagePull(
             context,
-            str(spec.get("image") or ""),
+            image,
             never=spec.get("imagePullPolicy") == "Never",
             failed=self._wait_for_image,
         )
-        image = str(spec.get("image") or "")
         self.view = ContainerView(
             self._name, image, state=self._creating(), sidecar=self.is_sidecar
         )
@@ -154,9 +154,10 @@ class ContainerRunner:
                 launch, target = await self._launcher.launch(image, self._attempt)
                 break
             except MountError as error:
-                await self._mount_missing(str(error))
+                await self._missing("FailedMount", str(error), self._creating())
             except (ConfigError, ApiError) as error:
-                await self._config_missing(str(error))
+                state = Waiting("CreateContainerConfigError", str(error))
+                await self._missing("Failed", f"Error: {error}", state)
         asked = self._host.clock.time()
         starting = asyncio.ensure_future(self._host.runtime.start(launch))
         try:
@@ -194,14 +195,9 @@ class ContainerRunner:
         prefix = container.command_prefix(target.working_dir)
         self._target = replace(target, prefix=prefix)
 
-    async def _mount_missing(self, message: str) -> None:
-        self._host.events.warning(self._context.pod, "FailedMount", message)
-        self._set(urgent=True, state=self._creating())
-        await self._host.clock.sleep(self._configs.next_delay())
-
-    async def _config_missing(self, message: str) -> None:
-        self._host.events.warning(self._context.pod, "Failed", f"Error: {message}")
-        self._set(urgent=True, state=Waiting("CreateContainerConfigError", message))
+    async def _missing(self, reason: str, message: str, state: Waiting) -> None:
+        self._host.events.warning(self._context.pod, reason, message)
+        self._set(urgent=True, state=state)
         await self._host.clock.sleep(self._configs.next_delay())
 
     def _wait_for_image(self, state: Waiting) -> None:
