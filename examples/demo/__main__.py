@@ -18,9 +18,9 @@ from examples.demo.display import console, pods_table, progress, requests_table
 from examples.demo.manifests import apply, documents
 from examples.demo.timeline import Timeline
 from tidegate.apis.serving import SERVICES as KNATIVE_SERVICES
-from tidegate.cli import preflight
-from tidegate.cli.settings import Settings, default_data_dir, load
-from tidegate.cli.status import console_url
+from tidegate.cli.commands.status import console_url
+from tidegate.cli.records.files import default_data_dir
+from tidegate.cli.records.settings import Settings, load
 from tidegate.kube.client import Client
 from tidegate.kube.errors import TidegateError
 from tidegate.kube.objects import Object, condition_of, is_condition_true, name_of
@@ -49,7 +49,7 @@ class DemoFailedError(Exception):
 def start_platform() -> Settings:
     """Start the platform unless it runs, and return its settings."""
     data_dir = default_data_dir()
-    if preflight.running_pid(Settings(data_dir)) is None:
+    if Settings(data_dir).running_pid is None:
         command = [sys.executable, "-m", "tidegate.cli.main", "up", "--detach"]
         if subprocess.run(command, check=False).returncode:
             raise DemoFailedError("the platform did not start")

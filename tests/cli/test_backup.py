@@ -17,8 +17,8 @@ from tidegate.apiserver.storage.database import DatabaseError
 from tidegate.apiserver.storage.store import Store
 from tidegate.cli import archive
 from tidegate.cli.main import app
-from tidegate.cli.preflight import check_restored
-from tidegate.cli.settings import Settings, save
+from tidegate.cli.process.preflight import check_restored
+from tidegate.cli.records.settings import Settings, save
 from tidegate.kube.errors import Gone, UserError
 from tidegate.kube.objects import Key
 from tidegate.kube.resources import CONFIG_MAPS

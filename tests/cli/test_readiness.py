@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tidegate.cli.readiness import READY, Announcer, StartError, environment_for, stages
+from tidegate.cli.process.readiness import READY, Announcer, StartError, environment_for, stages
 
 
 @pytest.fixture

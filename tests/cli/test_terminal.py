@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tidegate.cli.entry import main
 from tidegate.cli.main import app
-from tidegate.cli.settings import default_data_dir
+from tidegate.cli.records.files import default_data_dir
 from tidegate.kube.errors import UserError
 
 _COMMANDS = (

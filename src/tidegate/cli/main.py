@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tidegate.cli.doors import Door
-from tidegate.cli.further import Further, directory_of
-from tidegate.cli.settings import (
-    DEFAULT_MAX_REVISIONS,
-    Settings,
-    default_data_dir,
-    load,
-    shipped_images,
+from tidegate.cli.options import (
+    Bind,
+    DataDir,
+    Detach,
+    MaxRevisions,
+    Output,
+    OutputFormat,
+    TlsCert,
+    TlsKey,
+    certificate_files,
+    data_directory,
+    image_directory,
+    port_option,
 )
+from tidegate.cli.records.door import Door
+from tidegate.cli.records.further import Further, directory_of
+from tidegate.cli.records.settings import DEFAULT_MAX_REVISIONS, Settings, load, shipped_images
 from tidegate.cli.terminal import out, user_errors
-from tidegate.kube.errors import UserError
 
 app = typer.Typer(
     name="tidegate",
@@ -38,77 +44,6 @@ image_app = typer.Typer(
 )
 app.add_typer(image_app, name="image")
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        help="Where the platform keeps everything (default: $TIDEGATE_HOME or ~/.tidegate).",
-        metavar="DIRECTORY",
-        show_default=False,
-    ),
-]
-
-
-class OutputFormat(StrEnum):
-    """For people, or for programs."""
-
-    text = "text"
-    json = "json"
-
-
-Output = Annotated[
-    OutputFormat, typer.Option("--output", "-o", help="For people, or for programs.")
-]
-
-Bind = Annotated[str, typer.Option(help="Address to listen on.", metavar="ADDRESS")]
-Detach = Annotated[
-    bool, typer.Option("--detach", "-d", help="Run in the background; return when it serves.")
-]
-TlsCert = Annotated[
-    Path | None,
-    typer.Option(
-        help="Certificate (PEM, with its chain) to show over HTTPS instead of self-made ones.",
-        metavar="FILE",
-    ),
-]
-TlsKey = Annotated[
-    Path | None,
-    typer.Option(help="Private key (PEM, not encrypted) of --tls-cert.", metavar="FILE"),
-]
-MaxRevisions = Annotated[
-    int,
-    typer.Option(
-        help="Revisions with a containerConcurrency that can have traffic or pods at once, as"
-        " many without one, and as many pods of those with one. A thousand take 38 MB.",
-        min=16,
-        max=16_384,
-        metavar="NUMBER",
-    ),
-]
-
-
-def _port(text: str, *, envvar: str | None = None, least: int = 1) -> Any:
-    return typer.Option(help=text, envvar=envvar, min=least, max=65535, metavar="PORT")
-
-
-def _certificate(certificate: Path | None, key: Path | None) -> tuple[Path | None, Path | None]:
-    if (certificate is None) != (key is None):
-        raise UserError("--tls-cert and --tls-key belong together: give both or neither")
-    return (
-        certificate and certificate.expanduser().absolute(),
-        key and key.expanduser().absolute(),
-    )
-
-
-def _image_directory(path: Path) -> Path:
-    if not path.is_dir():
-        raise UserError(f"--images {path}: there is no such directory")
-    return path.absolute()
-
-
-def _directory(data_dir: Path | None) -> Path:
-    return (data_dir or default_data_dir()).expanduser().absolute()
-
 
 @app.command()
 @user_errors
@@ -117,17 +52,17 @@ def up(
     detach: Detach = False,
     bind: Bind = "127.0.0.1",
     api_port: Annotated[
-        int, _port("Port of the Kubernetes API.", envvar="TIDEGATE_API_PORT")
+        int, port_option("Port of the Kubernetes API.", envvar="TIDEGATE_API_PORT")
     ] = 6443,
     gateway_port: Annotated[
-        int, _port("Port of the gateway.", envvar="TIDEGATE_GATEWAY_PORT")
+        int, port_option("Port of the gateway.", envvar="TIDEGATE_GATEWAY_PORT")
     ] = 8080,
     console_port: Annotated[
-        int, _port("Port of the console.", envvar="TIDEGATE_CONSOLE_PORT")
+        int, port_option("Port of the console.", envvar="TIDEGATE_CONSOLE_PORT")
     ] = 8081,
     https_port: Annotated[
         int,
-        _port(
+        port_option(
             "Port of the gateway for HTTPS with HTTP/2; 0 for none.",
             envvar="TIDEGATE_HTTPS_PORT",
             least=0,
@@ -153,11 +88,11 @@ def up(
       tidegate up --tls-cert fullchain.pem --tls-key privkey.pem
       tidegate up -d --max-revisions 5000
     """
-    from tidegate.cli import up as command
+    from tidegate.cli.commands import up as command
 
-    certificate, key = _certificate(tls_cert, tls_key)
+    certificate, key = certificate_files(tls_cert, tls_key)
     settings = Settings(
-        data_dir=_directory(data_dir),
+        data_dir=data_directory(data_dir),
         bind=bind,
         api_port=api_port,
         gateway_port=gateway_port,
@@ -165,7 +100,7 @@ def up(
         https_port=https_port,
         tls_certificate=certificate,
         tls_key=key,
-        image_dirs=(*map(_image_directory, images or ()), *shipped_images()),
+        image_dirs=(*map(image_directory, images or ()), *shipped_images()),
         max_revisions=max_revisions,
     )
     if detach:
@@ -184,15 +119,15 @@ def down(data_dir: DataDir = None) -> None:
     Example:
       tidegate down
     """
-    from tidegate.cli.down import stop
+    from tidegate.cli.commands.down import stop
 
-    stop(_directory(data_dir))
+    stop(data_directory(data_dir))
 
 
 @app.command()
 @user_errors
 def gateway(
-    port: Annotated[int, _port("Port to listen on.")],
+    port: Annotated[int, port_option("Port to listen on.")],
     name: Annotated[
         str, typer.Option(help="Its name, unlike that of every other gateway.", metavar="NAME")
     ] = "second",
@@ -205,7 +140,7 @@ def gateway(
         ),
     ] = None,
     bind: Bind = "127.0.0.1",
-    https_port: Annotated[int, _port("Port for HTTPS with HTTP/2; 0 for none.", least=0)] = 0,
+    https_port: Annotated[int, port_option("Port for HTTPS with HTTP/2; 0 for none.", least=0)] = 0,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     max_revisions: MaxRevisions = DEFAULT_MAX_REVISIONS,
@@ -226,11 +161,11 @@ def gateway(
       tidegate gateway -d --name third --port 8091 --https-port 8444
       tidegate gateway --name far --port 80 --bind 0.0.0.0 --kubeconfig ~/.kube/platform
     """
-    from tidegate.cli import gateway as command
+    from tidegate.cli.commands import gateway as command
 
     command.check_name(name)
-    directory = _directory(data_dir)
-    certificate, key = _certificate(tls_cert, tls_key)
+    directory = data_directory(data_dir)
+    certificate, key = certificate_files(tls_cert, tls_key)
     if certificate is None and https_port and (directory / "platform.json").exists():
         platform = load(directory)
         certificate, key = platform.tls_certificate, platform.tls_key
@@ -264,9 +199,9 @@ def status(data_dir: DataDir = None, output: Output = OutputFormat.text) -> None
       tidegate status
       tidegate status -o json
     """
-    from tidegate.cli.status import show
+    from tidegate.cli.commands.status import show
 
-    show(_directory(data_dir), output=output)
+    show(data_directory(data_dir), output=output)
 
 
 @app.command()
@@ -287,9 +222,9 @@ def logs(
       tidegate logs -f
       tidegate logs knative-sd-demo --tail 20
     """
-    from tidegate.cli.logs import show
+    from tidegate.cli.commands.logs import show
 
-    show(_directory(data_dir), service, follow=follow, tail=tail)
+    show(data_directory(data_dir), service, follow=follow, tail=tail)
 
 
 @app.command()
@@ -304,7 +239,7 @@ def kubeconfig(
       export KUBECONFIG=$(tidegate kubeconfig --path)
       tidegate kubeconfig > ~/.kube/tidegate
     """
-    file = load(_directory(data_dir)).kubeconfig
+    file = load(data_directory(data_dir)).kubeconfig
     typer.echo(file if path else file.read_text(), nl=path)
 
 
@@ -326,9 +261,9 @@ def backup(
       tidegate backup monday.tidegate
       tidegate backup /backups/$(date +%F).tidegate -o json
     """
-    from tidegate.cli.backup import run
+    from tidegate.cli.commands.backup import run
 
-    run(_directory(data_dir), file.expanduser().absolute(), force=force, output=output)
+    run(data_directory(data_dir), file.expanduser().absolute(), force=force, output=output)
 
 
 @app.command()
@@ -350,9 +285,9 @@ def restore(
       tidegate restore monday.tidegate
       tidegate down && tidegate restore --force monday.tidegate && tidegate up -d
     """
-    from tidegate.cli.restore import run
+    from tidegate.cli.commands.restore import run
 
-    run(_directory(data_dir), file.expanduser().absolute(), force=force, output=output)
+    run(data_directory(data_dir), file.expanduser().absolute(), force=force, output=output)
 
 
 @app.command()
@@ -363,7 +298,7 @@ def crds() -> None:
     Example:
       tidegate crds | kubectl apply --server-side -f -
     """
-    from tidegate.cli.crds import manifest
+    from tidegate.cli.commands.crds import manifest
 
     typer.echo(manifest(), nl=False)
 
@@ -395,9 +330,9 @@ def image_add(
     Example:
       tidegate image add ./my-model --alias registry.example.com/team/my-model:v1
     """
-    from tidegate.cli.images import add
+    from tidegate.cli.commands.image import add
 
-    add(_directory(data_dir), directory, alias or [])
+    add(data_directory(data_dir), directory, alias or [])
 
 
 @image_app.command("rm")
@@ -411,9 +346,9 @@ def image_rm(
     Example:
       tidegate image rm my-model
     """
-    from tidegate.cli.images import forget
+    from tidegate.cli.commands.image import forget
 
-    forget(_directory(data_dir), reference)
+    forget(data_directory(data_dir), reference)
 
 
 @image_app.command("list")
@@ -425,9 +360,9 @@ def image_list(data_dir: DataDir = None, output: Output = OutputFormat.text) -> 
       tidegate image list
       tidegate image list -o json
     """
-    from tidegate.cli.images import show
+    from tidegate.cli.commands.image import show
 
-    show(_directory(data_dir), output=output)
+    show(data_directory(data_dir), output=output)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from tidegate.apis.gateway_leases import (
     renewed_at,
 )
 from tidegate.apis.serving import SERVICES as KNATIVE_SERVICES
-from tidegate.cli import further, preflight
-from tidegate.cli.further import OWN, Further
-from tidegate.cli.settings import Settings, load
+from tidegate.cli.records import further
+from tidegate.cli.records.further import OWN, Further
+from tidegate.cli.records.settings import Settings, load
 from tidegate.cli.terminal import out, print_json
 from tidegate.kube.clock import Clock, SystemClock, parse_rfc3339
 from tidegate.kube.errors import UserError
@@ -117,7 +117,7 @@ def show(data_dir: Path, *, output: str) -> None:
 
 async def collect(settings: Settings, *, clock: Clock) -> Status:
     """Read the state of the platform through its API."""
-    pid = preflight.running_pid(settings)
+    pid = settings.running_pid
     if pid is None:
         raise UserError(
             f"the platform of {settings.data_dir} does not run: start it with `tidegate up -d`"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tidegate.cli import background, preflight, readiness, running
-from tidegate.cli import settings as records
-from tidegate.cli.settings import Settings
+from tidegate.cli.process import background, preflight, readiness, running
+from tidegate.cli.records import settings as records
+from tidegate.cli.records.files import prepare_data_dir
+from tidegate.cli.records.settings import Settings
 
 
 def run_in_background(settings: Settings) -> None:
@@ -13,9 +14,9 @@ def run_in_background(settings: Settings) -> None:
     Raises:
         UserError: it cannot start; the message says why.
     """
-    preflight.prepare_data_dir(settings.data_dir)
-    if (pid := preflight.running_pid(settings)) is not None:
-        raise preflight.already_running(settings, pid)
+    prepare_data_dir(settings.data_dir)
+    if (pid := settings.running_pid) is not None:
+        raise settings.already_running(pid)
     background.start(
         ["up", *background_arguments(settings)], log_file=settings.log_file, what="the platform"
     )
@@ -31,30 +32,26 @@ def run_in_foreground(settings: Settings) -> None:
         UserError: it cannot start; the message says why.
     """
     with readiness.announcing() as announcer:
-        preflight.prepare_data_dir(settings.data_dir)
+        prepare_data_dir(settings.data_dir)
         running.configure_logging(settings.log_file)
-        with preflight.hold_data_dir(settings):
+        with settings.hold():
             preflight.check_restored(settings)
             preflight.check_ports(settings)
             records.save(settings)
             # Everything heavy is imported here, so that other commands start quickly.
-            from tidegate.cli.platform import run
+            from tidegate.cli.process.platform import run
 
             run(settings, announcer)
 
 
 def background_arguments(settings: Settings) -> list[str]:
     """What `tidegate up` is given again, in a process of its own."""
-    arguments = [
+    given = [path for path in settings.image_dirs if path not in records.shipped_images()]
+    return [
         f"--data-dir={settings.data_dir}",
-        f"--bind={settings.bind}",
         f"--api-port={settings.api_port}",
         f"--gateway-port={settings.gateway_port}",
         f"--console-port={settings.console_port}",
-        f"--https-port={settings.https_port}",
-        f"--max-revisions={settings.max_revisions}",
+        *settings.door.options,
+        *(f"--images={path}" for path in given),
     ]
-    if settings.tls_certificate and settings.tls_key:
-        arguments += [f"--tls-cert={settings.tls_certificate}", f"--tls-key={settings.tls_key}"]
-    given = [path for path in settings.image_dirs if path not in records.shipped_images()]
-    return arguments + [f"--images={path}" for path in given]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import orjson
 
-from tidegate.cli import preflight
-from tidegate.cli.doors import Door
-from tidegate.cli.settings import write_record
+from tidegate.cli.records import locks
+from tidegate.cli.records.door import Door
+from tidegate.cli.records.files import write_record
 from tidegate.kube.errors import UserError
 
 # The name of the platform's own.
@@ -46,7 +46,7 @@ class Further:
     @property
     def running_pid(self) -> int | None:
         """Its process, None when there is none."""
-        return preflight.lock_holder(self._lock_file)
+        return locks.holder(self._lock_file)
 
     @property
     def _lock_file(self) -> Path:
@@ -63,7 +63,7 @@ class Further:
         Raises:
             UserError: there is another.
         """
-        with preflight.hold_lock(self._lock_file, self.already_running):
+        with locks.hold(self._lock_file, self.already_running):
             record = asdict(self, dict_factory=_plain)
             write_record(self._record_file, record)
             yield

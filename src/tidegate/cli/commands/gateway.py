@@ -8,9 +8,10 @@ import signal
 import uvloop
 
 from tidegate.apis.gateway_leases import NAMESPACE, is_name
-from tidegate.cli import background, preflight, readiness, running
-from tidegate.cli.further import OWN, Further
-from tidegate.cli.readiness import READY, Announcer
+from tidegate.cli.process import background, readiness, running
+from tidegate.cli.process.readiness import READY, Announcer
+from tidegate.cli.records.files import prepare_data_dir
+from tidegate.cli.records.further import OWN, Further
 from tidegate.cli.terminal import err, escape
 from tidegate.gateway import assembly as gateway
 from tidegate.gateway.assembly import Gateway
@@ -75,7 +76,7 @@ async def stop_proxy(further: Further) -> None:
 
 def _prepare(further: Further) -> None:
     _check_authority(further)
-    preflight.prepare_data_dir(further.door.directory)
+    prepare_data_dir(further.door.directory)
 
 
 def _check_authority(further: Further) -> None:
@@ -147,16 +148,10 @@ def _gateway(context: Context, further: Further) -> Gateway:
 
 
 def _arguments(further: Further) -> list[str]:
-    door = further.door
-    arguments = [
+    return [
         f"--name={further.name}",
         f"--data-dir={further.data_dir}",
         f"--kubeconfig={further.kubeconfig}",
-        f"--bind={door.bind}",
-        f"--port={door.port}",
-        f"--https-port={door.https_port}",
-        f"--max-revisions={door.max_revisions}",
+        f"--port={further.door.port}",
+        *further.door.options,
     ]
-    if door.tls_certificate and door.tls_key:
-        arguments += [f"--tls-cert={door.tls_certificate}", f"--tls-key={door.tls_key}"]
-    return arguments

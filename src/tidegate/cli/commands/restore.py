@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tidegate.apiserver.storage import snapshot
-from tidegate.cli import archive, preflight
+from tidegate.cli import archive
 from tidegate.cli.archive import Manifest
-from tidegate.cli.backup import DIRECTORIES, FILES, STORE
-from tidegate.cli.settings import Settings, shipped_images
+from tidegate.cli.commands.backup import DIRECTORIES, FILES, STORE
+from tidegate.cli.records.files import prepare_data_dir
+from tidegate.cli.records.settings import Settings, shipped_images
 from tidegate.cli.terminal import err, escape, print_json
 from tidegate.kube.errors import UserError
 
@@ -36,9 +37,9 @@ def run(data_dir: Path, source: Path, *, force: bool, output: str) -> None:
     """
     if not source.is_file():
         raise UserError(f"there is no file {source}")
-    preflight.prepare_data_dir(data_dir)
+    prepare_data_dir(data_dir)
     settings = Settings(data_dir)
-    with preflight.hold_data_dir(settings):
+    with settings.hold():
         if (data_dir / STORE).exists() and not force:
             raise UserError(
                 f"{data_dir} holds a platform already: restore into another directory"

@@ -17,9 +17,9 @@ from tidegate.apiserver.assembly import ApiServer, ApiServerSettings
 from tidegate.autoscaling import assembly as autoscaling
 from tidegate.autoscaling.gateways import Gateways
 from tidegate.autoscaling.remote_gateways import RemoteGateways
-from tidegate.cli import running
-from tidegate.cli.readiness import READY, Announcer
-from tidegate.cli.settings import Settings
+from tidegate.cli.process import running
+from tidegate.cli.process.readiness import READY, Announcer
+from tidegate.cli.records.settings import Settings
 from tidegate.console import assembly as console
 from tidegate.console.assembly import Console, ConsoleSettings
 from tidegate.gateway import assembly as gateway

@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tidegate.cli import readiness
-from tidegate.cli.readiness import StartError
+from tidegate.cli.process import readiness
+from tidegate.cli.process.readiness import StartError
 from tidegate.cli.terminal import err, escape
 from tidegate.kube.errors import UserError
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +10,9 @@ from typing import Any
 
 import orjson
 
-from tidegate.cli.doors import Door
+from tidegate.cli.records import locks
+from tidegate.cli.records.door import Door
+from tidegate.cli.records.files import write_record
 from tidegate.kube.errors import UserError
 
 DEFAULT_MAX_REVISIONS = 1024
@@ -58,6 +58,11 @@ class Settings:
         return self.data_dir / "lock"
 
     @property
+    def running_pid(self) -> int | None:
+        """The platform's process, None when there is none."""
+        return locks.holder(self.lock_file)
+
+    @property
     def console_token_file(self) -> Path:
         return self.data_dir / "console-token"
 
@@ -84,27 +89,27 @@ class Settings:
         """Is there while a backup is being restored, and after that was cut short."""
         return self.data_dir / "restoring"
 
+    @contextmanager
+    def hold(self) -> Generator[None]:
+        """Be the only platform on the data directory for as long as the context lasts.
 
-def default_data_dir() -> Path:
-    """`TIDEGATE_HOME`, else `~/.tidegate`.
+        Raises:
+            UserError: another one runs on it.
+        """
+        with locks.hold(self.lock_file, self.already_running):
+            yield
 
-    Raises:
-        UserError: neither is known.
-    """
-    home = os.environ.get("TIDEGATE_HOME")
-    if home:
-        return Path(home)
-    try:
-        return Path.home() / ".tidegate"
-    except RuntimeError as error:
-        raise UserError(
-            "this user has no home directory: set TIDEGATE_HOME, or give --data-dir"
-        ) from error
+    def already_running(self, pid: int | None) -> UserError:
+        """What to tell a user who starts a second platform on the data directory."""
+        return UserError(
+            f"a platform runs already on {self.data_dir} (process {pid});"
+            " stop it with `tidegate down`, or give this one its own --data-dir"
+        )
 
 
 def shipped_images() -> tuple[Path, ...]:
     """The directory of the images that come with a checkout of Tidegate, where there is one."""
-    directory = Path(__file__).resolve().parents[3] / "images"
+    directory = Path(__file__).resolve().parents[4] / "images"
     return (directory,) if directory.is_dir() else ()
 
 
@@ -116,35 +121,6 @@ def save(settings: Settings) -> None:
         record[name] = record[name] and str(record[name])
     record["image_dirs"] = [str(path) for path in settings.image_dirs]
     write_record(settings.record_file, record)
-
-
-def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Put a record for later commands in the place of the last one, whole or not at all.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    temporary = path.with_suffix(".new")
-    with writing(path):
-        temporary.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
-        temporary.replace(path)
-
-
-@contextmanager
-def writing(path: Path) -> Generator[None]:
-    """Say of what the machine refuses in the context that it was about this file.
-
-    Raises:
-        UserError: it has refused something.
-    """
-    try:
-        yield
-    except OSError as error:
-        remedy = "free some space there" if error.errno == errno.ENOSPC else "see to its rights"
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; {remedy}, or choose another directory with"
-            " --data-dir"
-        ) from error
 
 
 def load(data_dir: Path) -> Settings:

@@ -8,9 +8,9 @@ import select
 import signal
 from pathlib import Path
 
-from tidegate.cli import further, preflight
-from tidegate.cli.further import Further
-from tidegate.cli.settings import load
+from tidegate.cli.records import further
+from tidegate.cli.records.further import Further
+from tidegate.cli.records.settings import load
 from tidegate.cli.terminal import err
 from tidegate.kube.errors import InternalFault
 
@@ -26,14 +26,14 @@ def stop(data_dir: Path) -> None:
     """
     settings = load(data_dir)
     _stop_gateways(further.all_of(data_dir))
-    pid = preflight.running_pid(settings)
+    pid = settings.running_pid
     if pid is not None:
         err.print(f"stopping the control plane (process {pid})")
         _end(pid, signal.SIGTERM)
     if not settings.kubeconfig.exists():
         err.print("it has never come up: there is nothing to stop")
         return
-    from tidegate.cli.platform import stop_all
+    from tidegate.cli.process.platform import stop_all
 
     err.print("stopping pods and gateway")
     asyncio.run(stop_all(settings))
@@ -49,7 +49,7 @@ def _stop_gateways(gateways: list[Further]) -> None:
             _end(pid, signal.SIGINT)
         if one in further.all_of(one.data_dir):
             # Its agent had ended before, or did not come to an end by itself.
-            from tidegate.cli.gateway import stop_proxy
+            from tidegate.cli.commands.gateway import stop_proxy
 
             asyncio.run(stop_proxy(one))
 

@@ -37,6 +37,18 @@ class Door:
         plain = f"http://{self.bind}:{self.port}"
         return f"{plain} and https://{self.bind}:{self.https_port}" if self.https_port else plain
 
+    @property
+    def options(self) -> list[str]:
+        """The command line's options that say all this again, but for the port's."""
+        options = [
+            f"--bind={self.bind}",
+            f"--https-port={self.https_port}",
+            f"--max-revisions={self.max_revisions}",
+        ]
+        if self.tls_certificate and self.tls_key:
+            options += [f"--tls-cert={self.tls_certificate}", f"--tls-key={self.tls_key}"]
+        return options
+
     def settings(self) -> GatewaySettings:
         """For the platform's own gateway."""
         return GatewaySettings(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tidegate.cli import preflight
-from tidegate.cli.settings import load, shipped_images
+from tidegate.cli.records.files import prepare_data_dir
+from tidegate.cli.records.settings import load, shipped_images
 from tidegate.cli.terminal import out, print_json
 from tidegate.kube.errors import UserError
 from tidegate.node.images import garbage, registry
@@ -17,14 +17,14 @@ from tidegate.node.images.errors import UnknownImageError
 
 def add(data_dir: Path, directory: Path, aliases: Sequence[str]) -> None:
     """Record the image of `directory`; a pod that waits for it finds it at its next try."""
-    preflight.prepare_data_dir(data_dir)
+    prepare_data_dir(data_dir)
     source = registry.add(data_dir, directory.absolute(), aliases)
     out.print(f"image {source.manifest.name} added: {', '.join(source.references)}")
 
 
 def forget(data_dir: Path, reference: str) -> None:
     """Take an added image back, with the copies of it that no pod needs."""
-    preflight.prepare_data_dir(data_dir)
+    prepare_data_dir(data_dir)
     search = _search_directories(data_dir)
     try:
         directory, name = registry.forget(data_dir, reference)

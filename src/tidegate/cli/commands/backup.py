@@ -17,7 +17,7 @@ from tidegate.apiserver.storage import snapshot
 from tidegate.cli import archive
 from tidegate.cli.archive import Manifest
 from tidegate.cli.progress import progress
-from tidegate.cli.settings import load
+from tidegate.cli.records.settings import load
 from tidegate.cli.terminal import err, escape, print_json
 from tidegate.kube.clock import rfc3339
 from tidegate.kube.errors import UserError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tidegate.apis.serving import SERVICES as KNATIVE_SERVICES
-from tidegate.cli.settings import Settings, load
+from tidegate.cli.records.settings import Settings, load
 from tidegate.kube.errors import NotFound, UserError
 from tidegate.kube.objects import Object, name_of
 from tidegate.kube.remote import RemoteClient, connect
