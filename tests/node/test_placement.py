@@ -45,7 +45,7 @@ async def place(placer: Placer, pod: Object) -> tuple[Placement | None, list[str
         raise RefusedError
 
     try:
-        return await placer.place(pod, [8080], refused), told
+        return await placer.place(lambda: pod, [8080], refused), told
     except RefusedError:
         return None, told
 
@@ -72,7 +72,7 @@ async def test_a_port_is_itself_for_the_first_who_asks() -> None:
         raise AssertionError(message)
 
     first, second = [
-        (await node.place(pod(), [8080, 8882], refused, itself={8882})).ports for _ in range(2)
+        (await node.place(pod, [8080, 8882], refused, itself={8882})).ports for _ in range(2)
     ]
     assert first[8882] == 8882
     assert {first[8080], second[8080], second[8882]} == {100, 101, 102}
@@ -113,9 +113,9 @@ async def test_what_is_given_back_while_a_refusal_is_told_is_not_missed() -> Non
 
     async def ignore(_message: str) -> None: ...
 
-    slow = asyncio.create_task(node.place(pod(), [], tell))
+    slow = asyncio.create_task(node.place(pod, [], tell))
     # Looks at the place that is given back, and cannot use it.
-    hopeless = asyncio.create_task(node.place(pod(gpus=1), [], ignore))
+    hopeless = asyncio.create_task(node.place(lambda: pod(gpus=1), [], ignore))
     try:
         await telling.wait()
         node.release(first)
@@ -138,7 +138,7 @@ async def test_a_pod_waits_for_its_ports_and_holds_none_meanwhile() -> None:
     async def tell(message: str) -> None:
         told.append(message)
 
-    wide = asyncio.create_task(node.place(pod(), [8080, 9090], tell))
+    wide = asyncio.create_task(node.place(pod, [8080, 9090], tell))
     try:
         await settle()
         assert told == ["0/1 nodes are available: no free port between 100 and 101"]

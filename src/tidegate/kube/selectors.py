@@ -17,7 +17,10 @@ _VALUE = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")
 
 @dataclass(frozen=True)
 class Requirement:
-    """One term: `operator` is one of In, NotIn, Exists, DoesNotExist."""
+    """One term: `operator` is one of In, NotIn, Exists, DoesNotExist and, with one value, Gt, Lt.
+
+    Only nodes can be selected by Gt and Lt, whole numbers both in the label and in the term.
+    """
 
     key: str
     operator: str
@@ -31,7 +34,17 @@ class Requirement:
             return not present
         if self.operator == "In":
             return present and labels[self.key] in self.values
+        if self.operator in ("Gt", "Lt"):
+            return present and self._compares(labels[self.key])
         return not present or labels[self.key] not in self.values
+
+    def _compares(self, label: str) -> bool:
+        try:
+            (limit,) = map(int, self.values)
+            number = int(label)
+        except ValueError:
+            return False
+        return number > limit if self.operator == "Gt" else number < limit
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from tidegate.kube.objects import Object, name_of
 from tidegate.kube.resources import NODES, PODS
 from tidegate.kube.waiting import all_of
 from tidegate.node.exec import CommandSource
-from tidegate.node.fields import part
 from tidegate.node.gpus import Gpus, count_gpus
 from tidegate.node.heartbeat import Heartbeat
 from tidegate.node.images.environments import Environments
@@ -96,8 +95,8 @@ class Node:
         self._gpus = Gpus(0)
         self._ports = PortAllocator(settings.first_port, settings.last_port, clock=context.clock)
         pods = context.informers.of(PODS)
-        self._nodes = context.informers.of(NODES)
-        self._nodes.add_handler(self._node_changed)
+        self._registered = asyncio.Event()
+        context.informers.of(NODES).add_handler(self._node_changed)
         clock = context.clock
         self._table = load_table(settings.spec_table)
         recorder = EventRecorder(context.client, "kubelet", clock=clock)
@@ -135,8 +134,6 @@ class Node:
     async def run(self) -> None:
         """Be a node until cancelled."""
         self._gpus.set_count(await count_gpus())
-        # Else a pod might be placed before it is known that none may be.
-        await self._nodes.wait_synced()
         heartbeat = Heartbeat(
             self._context.client,
             clock=self._context.clock,
@@ -155,15 +152,21 @@ class Node:
             group.create_task(self._host.events.run())
             group.create_task(self._ledger.run())
             group.create_task(self._runtime.run())
-            group.create_task(self._agent.run())
+            group.create_task(self._take_pods())
             group.create_task(self._service_proxy.run())
             group.create_task(self._collect_garbage())
             group.create_task(self.resources.run())
 
+    async def _take_pods(self) -> None:
+        # Which pods the node may take stands in its object.
+        await self._registered.wait()
+        await self._agent.run()
+
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         del old
         if new is not None and name_of(new) == self._settings.name:
-            self._host.placer.cordon(bool(part(new, "spec").get("unschedulable")))
+            self._host.placer.observe_node(new)
+            self._registered.set()
 
     async def _collect_garbage(self) -> None:
         while True:

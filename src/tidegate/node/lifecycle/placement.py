@@ -1,19 +1,23 @@
-"""Giving a pod its place: spec by stock, GPUs, ports. What is missing is waited for."""
+"""Giving a pod its place: a node that may take it, spec by stock, GPUs, ports.
+
+What is missing is waited for.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from tidegate.kube.clock import Clock
 from tidegate.kube.errors import InternalFault, UserError
-from tidegate.kube.objects import Object, annotations_of
+from tidegate.kube.objects import Object, annotations_of, labels_of
 from tidegate.kube.real_ports import PORTS_ANNOTATION, ports_annotation, real_ports_of
-from tidegate.kube.waiting import within
+from tidegate.kube.waiting import first_of
 from tidegate.node.fields import part, parts
 from tidegate.node.gpus import GPU_RESOURCE, Gpus
+from tidegate.node.lifecycle.scheduling import refusal
 from tidegate.node.ports import PortAllocator
 from tidegate.node.specs import (
     PRICE_ANNOTATION,
@@ -24,7 +28,6 @@ from tidegate.node.specs import (
 )
 
 GPUS_ANNOTATION = "tidegate.dev/gpus"
-_UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 
 # A port that has rested is free without anybody giving it back.
 _LOOK_SECONDS = 10.0
@@ -79,34 +82,39 @@ class Placer:
         self._clock = clock
         self._specs: Counter[str] = Counter()
         self._pods = 0
-        self._cordoned = False
+        self._node: Object = {"metadata": {"name": ""}}
         self._freed = asyncio.Event()
 
-    def cordon(self, cordoned: bool) -> None:
-        """Whether new pods have to wait, but those that tolerate it."""
-        if cordoned != self._cordoned:
-            self._cordoned = cordoned
+    def observe_node(self, node: Object) -> None:
+        """The Node object is this now; pods that wait try again if that may concern them."""
+        before, self._node = self._node, node
+        if _choosers(node) != _choosers(before):
             self._wake()
 
     async def place(
         self,
-        pod: Object,
+        pod: Callable[[], Object],
         container_ports: Iterable[int],
         refused: Callable[[str], Awaitable[None]],
         *,
         itself: Collection[int] = (),
+        changed: asyncio.Event | None = None,
     ) -> Placement:
         """Wait for a place; `refused` is told why there is none, once per reason.
 
         Args:
+            pod: reads its newest state.
             itself: container ports that are best their own real ports.
+            changed: set when the pod has changed.
         """
+        changed = changed or asyncio.Event()
         told = ""
         while True:
             # Taken before the look: what is given back while `refused` is told counts as well.
             freed = self._freed
+            changed.clear()
             try:
-                placement, problem = self._try(pod, container_ports, itself)
+                placement, problem = self._try(pod(), container_ports, itself)
             except UserError as error:
                 placement, problem = None, str(error)
             if placement is not None:
@@ -114,7 +122,7 @@ class Placer:
             if problem != told:
                 told = problem
                 await refused(problem)
-            await within(_LOOK_SECONDS, freed.wait(), clock=self._clock)
+            await first_of(freed.wait(), changed.wait(), self._clock.sleep(_LOOK_SECONDS))
 
     def restore(self, pod: Object) -> Placement:
         """Account for a pod that has its place from before."""
@@ -169,8 +177,9 @@ class Placer:
     def _try(
         self, pod: Object, container_ports: Iterable[int], itself: Collection[int]
     ) -> tuple[Placement | None, str]:
-        if self._cordoned and not _tolerates_cordon(pod):
-            return None, "0/1 nodes are available: 1 node(s) were unschedulable"
+        problem = refusal(pod, self._node)
+        if problem:
+            return None, f"0/1 nodes are available: 1 {problem}"
         if self._pods >= self._max_pods:
             return None, f"0/1 nodes are available: the node has its {self._max_pods} pods"
         choices = self._table.choices(annotations_of(pod))
@@ -206,13 +215,9 @@ class Placer:
             return 0.0
 
 
-def _tolerates_cordon(pod: Object) -> bool:
-    return any(
-        toleration.get("key", _UNSCHEDULABLE) == _UNSCHEDULABLE
-        and toleration.get("operator") == "Exists"
-        and toleration.get("effect", "NoSchedule") == "NoSchedule"
-        for toleration in parts(pod["spec"], "tolerations")
-    )
+def _choosers(node: Object) -> tuple[Object, Mapping[str, str]]:
+    """What of a node decides which pods it may take."""
+    return part(node, "spec"), labels_of(node)
 
 
 def gpus_wanted(pod: Object) -> int:

@@ -131,7 +131,9 @@ class PodWorker:
             ports, own = await self._ports(spec)
             wanted += ports
             itself |= own
-        placement = await self._host.placer.place(self._pod, wanted, self._refused, itself=itself)
+        placement = await self._host.placer.place(
+            lambda: self._pod, wanted, self._refused, itself=itself, changed=self._updated
+        )
         try:
             bound = await self._host.client.patch(
                 PODS,
