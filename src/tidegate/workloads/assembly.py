@@ -17,6 +17,7 @@ from tidegate.workloads.kinds import Kinds
 from tidegate.workloads.namespaces import NamespaceController
 from tidegate.workloads.replicasets import ReplicaSetController
 from tidegate.workloads.service_accounts import ServiceAccountController
+from tidegate.workloads.taint_eviction import TaintEvictionController
 
 
 def build(
@@ -45,5 +46,6 @@ def build(
         AccountTokenController(context, root_ca=root_ca, sign=sign).controller,
         NamespaceController(context, kinds=kinds).controller,
         EventExpiryController(context).controller,
+        TaintEvictionController(context).controller,
         GarbageCollector(context, kinds=kinds),
     ]
