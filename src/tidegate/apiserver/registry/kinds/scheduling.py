@@ -14,6 +14,7 @@ from tidegate.kube.objects import Object
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+_NO_OPERATOR = "not a valid selector operator"
 _UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
 
 
@@ -88,25 +89,42 @@ def _validate_node_affinity(affinity: Object, path: str, errors: FieldErrors) ->
 
 def _validate_node_term(term: Object, path: str, errors: FieldErrors) -> None:
     for index, requirement in enumerate(objects(term.get("matchExpressions"))):
-        where = f"{path}.matchExpressions[{index}]"
-        operator, values = requirement.get("operator"), strings(requirement.get("values"))
-        if operator in ("In", "NotIn"):
-            if not values:
-                detail = "must be specified when `operator` is 'In' or 'NotIn'"
-                errors.required(f"{where}.values", detail)
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                errors.forbidden(f"{where}.values", detail)
-        elif operator in ("Gt", "Lt"):
-            if len(values) != 1:
-                detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-                errors.required(f"{where}.values", detail)
-        else:
-            errors.invalid(f"{where}.operator", operator, "not a valid selector operator")
-        problem = qualified_problem(str(requirement.get("key") or ""))
-        if problem:
-            errors.invalid(f"{where}.key", requirement.get("key") or "", problem)
+        _validate_label_requirement(requirement, f"{path}.matchExpressions[{index}]", errors)
+    for index, requirement in enumerate(objects(term.get("matchFields"))):
+        _validate_field_requirement(requirement, f"{path}.matchFields[{index}]", errors)
+
+
+def _validate_label_requirement(requirement: Object, path: str, errors: FieldErrors) -> None:
+    operator, values = requirement.get("operator"), strings(requirement.get("values"))
+    if operator in ("In", "NotIn"):
+        if not values:
+            detail = "must be specified when `operator` is 'In' or 'NotIn'"
+            errors.required(f"{path}.values", detail)
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            errors.forbidden(f"{path}.values", detail)
+    elif operator in ("Gt", "Lt"):
+        if len(values) != 1:
+            detail = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+            errors.required(f"{path}.values", detail)
+    else:
+        errors.invalid(f"{path}.operator", operator, _NO_OPERATOR)
+    problem = qualified_problem(str(requirement.get("key") or ""))
+    if problem:
+        errors.invalid(f"{path}.key", requirement.get("key") or "", problem)
+
+
+def _validate_field_requirement(requirement: Object, path: str, errors: FieldErrors) -> None:
+    operator, values = requirement.get("operator"), strings(requirement.get("values"))
+    if operator not in ("In", "NotIn"):
+        errors.invalid(f"{path}.operator", operator, _NO_OPERATOR)
+    elif len(values) != 1:
+        detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+        errors.required(f"{path}.values", detail)
+    if requirement.get("key") != "metadata.name":
+        detail = "not a valid field selector key"
+        errors.invalid(f"{path}.key", requirement.get("key"), detail)
 
 
 def _validate_pod_affinity(affinity: Object, path: str, errors: FieldErrors) -> None:
