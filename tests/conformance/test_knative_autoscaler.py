@@ -16,7 +16,7 @@ from tests.conformance.knative import Api, Obj, condition, pod_spec, with_annota
 SCALING = "autoscaling.knative.dev"
 KPA = "kpa.autoscaling.knative.dev"
 # Seconds: more than a window, so that its average is that of the load.
-LASTING = "15"
+LASTING = "9"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from tests.conformance.knative import (
     Api,
     Obj,
+    eventually,
     good,
     pod_spec,
     service,
@@ -141,6 +142,9 @@ def test_never_two_at_once_and_none_twice(api: Api) -> None:
 # Changes under load
 
 
+_CLIENTS = 3
+
+
 class Load:
     """Requests one after the other, by several clients, as long as it is open."""
 
@@ -157,6 +161,11 @@ class Load:
                 revision = answer.json()["revision"] if answer.status_code == 200 else ""
                 self.answers.append((answer.status_code, revision))
 
+    def reaches(self, revision: str) -> None:
+        """Wait until the revision has answered a request that is asked from now on."""
+        before = len(self.answers) + _CLIENTS
+        eventually(lambda: (200, revision) in self.answers[before:])
+
     def stop(self) -> None:
         self._end.set()
 
@@ -165,8 +174,8 @@ class Load:
 def loaded(api: Api, name: str) -> Iterator[Load]:
     """Load on a Service; every answer must have been good."""
     load = Load(api, host(api, name))
-    with ThreadPoolExecutor(3) as pool:
-        clients = [pool.submit(load.run) for _ in range(3)]
+    with ThreadPoolExecutor(_CLIENTS) as pool:
+        clients = [pool.submit(load.run) for _ in range(_CLIENTS)]
         try:
             yield load
         finally:
@@ -186,6 +195,7 @@ def test_nothing_fails_while_revisions_come_and_traffic_moves(api: Api) -> None:
             )
         )
         api.ready("moving")
+        load.reaches("moving-00002")
         split = [
             {"revisionName": "moving-00001", "percent": 50},
             {"revisionName": "moving-00002", "percent": 50},
@@ -195,6 +205,7 @@ def test_nothing_fails_while_revisions_come_and_traffic_moves(api: Api) -> None:
         back = [{"revisionName": "moving-00001", "percent": 100}]
         good(api.merge("services", "moving", {"spec": {"traffic": back}}))
         api.ready("moving")
+        load.reaches("moving-00001")
     assert {revision for _, revision in load.answers} == {"moving-00001", "moving-00002"}
     assert ask(api, "moving").json()["revision"] == "moving-00001"
 

@@ -260,7 +260,7 @@ def test_a_watch_ends_with_its_time_and_goes_on_from_a_version(kn: Kn) -> None:
     assert list(kn.events("absent", made["metadata"]["resourceVersion"], seconds=1)) == []
     versions = [
         int(event["object"]["metadata"]["resourceVersion"])
-        for event in kn.events("hello", made["metadata"]["resourceVersion"], seconds=3)
+        for event in kn.events("hello", made["metadata"]["resourceVersion"], seconds=1)
     ]
     assert versions == sorted(versions)
     assert all(version > int(made["metadata"]["resourceVersion"]) for version in versions)

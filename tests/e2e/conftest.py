@@ -12,13 +12,15 @@ from tests.e2e.platform import Platform, running_platform
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Generator[Platform]:
     with running_platform(tmp_path_factory.mktemp("platform")) as running:
-        # Quick scale-down for every test that watches it.
+        # Quick scale-down for every test that watches it, and none to wait for where one begins at
+        # zero.
         running.kubectl(
             "patch",
             "configmap/config-autoscaler",
             "--namespace=knative-serving",
             "--type=merge",
-            '--patch={"data":{"stable-window":"6s","scale-to-zero-grace-period":"1s"}}',
+            '--patch={"data":{"stable-window":"6s","scale-to-zero-grace-period":"1s",'
+            '"allow-zero-initial-scale":"true"}}',
         )
         yield running
 

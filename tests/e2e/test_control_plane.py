@@ -19,15 +19,24 @@ class Load(threading.Thread):
         self._platform = platform
         self._host = host
         self._halt = threading.Event()
+        self._answered = threading.Condition()
         self.statuses: list[int | str] = []
 
     def run(self) -> None:
         while not self._halt.is_set():
             try:
-                answer = self._platform.request(self._host, "/?work=0.02")
-                self.statuses.append(answer.status_code)
+                status: int | str = self._platform.request(self._host, "/?work=0.02").status_code
             except httpx.HTTPError as error:
-                self.statuses.append(repr(error))
+                status = repr(error)
+            with self._answered:
+                self.statuses.append(status)
+                self._answered.notify_all()
+
+    def more(self, number: int) -> None:
+        """Wait for so many more answers."""
+        goal = len(self.statuses) + number
+        with self._answered:
+            assert self._answered.wait_for(lambda: len(self.statuses) >= goal, timeout=60)
 
     def stop(self) -> None:
         self._halt.set()
@@ -49,9 +58,7 @@ def test_kill_9_under_load_loses_nothing_and_restarts_no_pod(tmp_path: Path) -> 
             for number in range(20):
                 platform.kubectl("create", "configmap", f"acknowledged-{number}")
             platform.kill_control_plane()
-            answered = len(load.statuses)
-            while len(load.statuses) < answered + 50:
-                assert load.is_alive()
+            load.more(50)
             platform.up()
             platform.kubectl("wait", "ksvc/steady", "--for=condition=Ready", "--timeout=30s")
         finally:

@@ -57,12 +57,12 @@ def _wait_for(process: subprocess.Popen[bytes], word: bytes) -> None:
 
 def test_two_gateways_start_pods_together_and_never_give_one_two(platform: Platform) -> None:
     name, host = "twice", "twice.default.localhost"
-    keyed = {"max-scale": "4", "target-utilization-percentage": "100"}
+    keyed = {"initial-scale": "0", "max-scale": "4", "target-utilization-percentage": "100"}
     annotations = {f"autoscaling.knative.dev/{key}": value for key, value in keyed.items()}
     platform.apply(knative_service(name, annotations=annotations))
     platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=30s")
     pods = ("pods", "-l", f"serving.knative.dev/service={name}")
-    platform.kubectl("wait", "--for=delete", *pods, "--timeout=60s")
+    assert platform.get(*pods)["items"] == []
     with _second_gateway(platform) as second:
 
         def one(number: int) -> dict:

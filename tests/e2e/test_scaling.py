@@ -20,9 +20,23 @@ def _deploy(platform: Platform, name: str, **annotations: str) -> str:
     return f"{name}.default.localhost"
 
 
+def _deploy_at_zero(platform: Platform, name: str, **annotations: str) -> str:
+    host = _deploy(platform, name, **{"initial-scale": "0"}, **annotations)
+    assert _pods(platform, name) == []
+    return host
+
+
 def _pods(platform: Platform, name: str) -> list[str]:
+    """Those that are not on their way out."""
     found = platform.get("pods", "-l", f"serving.knative.dev/service={name}")["items"]
-    return [pod["metadata"]["name"] for pod in found]
+    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def _wait_for_pods(platform: Platform, name: str, number: int) -> None:
+    platform.kubectl(
+        "wait", f"deploy/{name}-00001-deployment",
+        f"--for=jsonpath={{.status.readyReplicas}}={number}", "--timeout=30s",
+    )  # fmt: skip
 
 
 def _wait_for_zero(platform: Platform, name: str) -> None:
@@ -43,8 +57,9 @@ def _burst(platform: Platform, host: str, *, total: int, at_once: int, work: flo
 
 
 def test_a_burst_from_zero_gets_a_pod_per_request_and_no_pod_ever_two(platform: Platform) -> None:
-    host = _deploy(platform, "burst", **{"max-scale": "10", "target-utilization-percentage": "100"})
-    _wait_for_zero(platform, "burst")
+    host = _deploy_at_zero(
+        platform, "burst", **{"max-scale": "10", "target-utilization-percentage": "100"}
+    )
     began = time.monotonic()
     answers = _burst(platform, host, total=20, at_once=20, work=1.0)
     took = time.monotonic() - began
@@ -65,26 +80,30 @@ def test_max_scale_is_never_exceeded(platform: Platform) -> None:
 
 def test_min_scale_is_kept(platform: Platform) -> None:
     _deploy(platform, "kept", **{"min-scale": "2"})
-    platform.kubectl(
-        "wait", "deploy/kept-00001-deployment", "--for=jsonpath={.status.readyReplicas}=2",
-        "--timeout=30s",
-    )  # fmt: skip
+    _wait_for_pods(platform, "kept", 2)
     platform.kubectl("delete", "ksvc/kept")
 
 
 def test_a_long_request_outlives_the_scale_down_around_it(platform: Platform) -> None:
     host = _deploy(platform, "long", **{"target-utilization-percentage": "100"})
     with ThreadPoolExecutor(4) as pool:
-        long = pool.submit(platform.request, host, "/?work=14", timeout=60)
+        long = pool.submit(platform.request, host, "/?work=60", timeout=60)
         for _ in range(3):
             pool.submit(platform.request, host, "/?work=0.5", timeout=60)
-        assert long.result().status_code == 200
+        _wait_for_pods(platform, "long", 4)
+        _wait_for_pods(platform, "long", 1)
+        (pod,) = _pods(platform, "long")
+        # Past the gateway, which gives this pod nothing as long as it works.
+        ask = "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/end')"
+        platform.kubectl("exec", pod, "--", "python3", "-c", ask)
+        answer = long.result()
+    assert answer.status_code == 200
+    assert answer.json()["pod"] == pod
     platform.kubectl("delete", "ksvc/long")
 
 
 def test_first_answer_from_zero_says_how_long_it_waited(platform: Platform) -> None:
-    host = _deploy(platform, "cold")
-    _wait_for_zero(platform, "cold")
+    host = _deploy_at_zero(platform, "cold")
     answer = platform.request(host)
     assert answer.status_code == 200
     assert 0 < float(answer.headers["Tidegate-Cold-Start"]) < 10
@@ -95,8 +114,7 @@ def test_first_answer_from_zero_says_how_long_it_waited(platform: Platform) -> N
 
 
 def test_a_cold_start_is_known_by_its_phases(platform: Platform) -> None:
-    host = _deploy(platform, "phases")
-    _wait_for_zero(platform, "phases")
+    host = _deploy_at_zero(platform, "phases")
     answer = platform.request(host)
     seconds = float(answer.headers["Tidegate-Cold-Start"])
     found: dict[str, float] = {}

@@ -1,7 +1,7 @@
 """A model server for tests: works as long as it is told and counts what it holds at once.
 
-`GET /?work=SECONDS&start=...` answers with JSON: the pod, its process, how many requests it held
-when this one came, and the most it ever held.
+`GET /?work=SECONDS` answers with JSON: the pod, its process, how many requests it held when this
+one came, and the most it ever held. `GET /end` ends all work before its time and counts as none.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 LOCK = threading.Lock()
+ENDED = threading.Event()
 HELD = 0
 MOST = 0
 SERVED = 0
@@ -23,21 +24,27 @@ SERVED = 0
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Else each body waits 40 ms for the acknowledgement of its head.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         global HELD, MOST, SERVED
+        url = urlsplit(self.path)
+        if url.path == "/end":
+            ENDED.set()
+            self.answer({})
+            return
         with LOCK:
             HELD += 1
             MOST = max(MOST, HELD)
             held = HELD
-        query = parse_qs(urlsplit(self.path).query)
         try:
-            time.sleep(float(query.get("work", ["0"])[0]))
+            ENDED.wait(float(parse_qs(url.query).get("work", ["0"])[0]))
         finally:
             with LOCK:
                 HELD -= 1
                 SERVED += 1
-        body = json.dumps(
+        self.answer(
             {
                 "pod": os.environ.get("HOSTNAME"),
                 "pid": os.getpid(),
@@ -48,7 +55,10 @@ class Handler(BaseHTTPRequestHandler):
                 "served": SERVED,
                 "headers": dict(self.headers.items()),
             }
-        ).encode()
+        )
+
+    def answer(self, said: dict[str, object]) -> None:
+        body = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
