@@ -18,7 +18,7 @@ from tidegate.kube.clock import SystemClock
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import NotFound
 from tidegate.kube.informer import Informers
-from tidegate.kube.objects import Object, annotations_of, is_condition_true
+from tidegate.kube.objects import Object, annotations_of, is_condition_true, name_of
 from tidegate.kube.resources import EVENTS, PODS
 from tidegate.node.assembly import Node, NodeSettings, build
 
@@ -135,6 +135,15 @@ class Stage:
 
         await self.api.eventually(there)
         return found[0]
+
+    async def until_counted(self, event: Object, count: int) -> None:
+        """Wait until an event has been seen so often."""
+
+        async def counted() -> bool:
+            now = await self.client.get(EVENTS, name_of(event), namespace="default")
+            return int(now["count"]) >= count
+
+        await self.api.eventually(counted)
 
 
 def pod(

@@ -27,7 +27,7 @@ from tests.node.running import (
 from tidegate.kube.errors import BadRequest, NotFound
 from tidegate.kube.objects import Object, is_condition_true
 from tidegate.kube.resources import CONFIG_MAPS, NODES, SECRETS
-from tidegate.node.images import registry
+from tidegate.node.images import garbage, registry
 
 
 async def test_a_pod_runs_gets_ready_and_is_deleted(theatre: Stage) -> None:
@@ -297,10 +297,26 @@ async def test_a_volume_that_cannot_be_mounted_yet_is_told_by_an_event(
     assert event["type"] == "Warning"
     pod = await theatre.until("a", waiting_of)
     assert waiting_of(pod) == {"reason": "ContainerCreating"}
+    await theatre.until_counted(event, 2)
     resource = CONFIG_MAPS if "configMap" in source else SECRETS
     later = {"metadata": {"name": "later", "namespace": "default"}}
     await theatre.client.create(resource, later)
     await theatre.ready("a")
+    assert (await theatre.event("Pulling"))["count"] == 1
+
+
+async def test_an_image_that_goes_while_its_pod_waits_is_pulled_again(theatre: Stage) -> None:
+    theatre.start()
+    mount = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    volume = {"name": "v", "configMap": {"name": "later"}}
+    await theatre.create("a", container=mount, volumes=[volume])
+    await theatre.event("FailedMount")
+    (copy,) = (theatre.path / "data/images").glob("*/rootfs")
+    garbage.remove(copy.parent)
+    later = {"metadata": {"name": "later", "namespace": "default"}}
+    await theatre.client.create(CONFIG_MAPS, later)
+    pod = await theatre.ready("a")
+    assert main_of(pod)["restartCount"] == 0
 
 
 async def test_a_cordoned_node_takes_only_pods_that_tolerate_it(theatre: Stage) -> None:

@@ -16,6 +16,7 @@ from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
 from tidegate.kube.waiting import within
 from tidegate.node.fields import part, parts
 from tidegate.node.images.errors import ImageError
+from tidegate.node.images.store import Image
 from tidegate.node.lifecycle.backoff import BackOff
 from tidegate.node.lifecycle.context import PodContext
 from tidegate.node.lifecycle.health import Health, is_probed, run_hook
@@ -26,7 +27,7 @@ from tidegate.node.lifecycle.sources import ConfigError, MountError
 from tidegate.node.lifecycle.state import ContainerView, Running, Terminated, Waiting
 from tidegate.node.lifecycle.termination import last_words
 from tidegate.node.probes.checks import Target
-from tidegate.node.runtime.contract import Container, Exit, StartError
+from tidegate.node.runtime.contract import Container, Exit, Launch, StartError
 
 
 class ContainerRunner:
@@ -146,18 +147,7 @@ class ContainerRunner:
 
     async def _start(self) -> None:
         """Start it, over whatever is missing for as long as it is; a start that fails is an end."""
-        while True:
-            self._set(urgent=False, state=self._creating())
-            image = await self._pull.pull()
-            self._set(urgent=False, state=self._creating(), image_at=self._host.clock.time())
-            try:
-                launch, target = await self._launcher.launch(image, self._attempt)
-                break
-            except MountError as error:
-                await self._missing("FailedMount", str(error), self._creating())
-            except (ConfigError, ApiError) as error:
-                state = Waiting("CreateContainerConfigError", str(error))
-                await self._missing("Failed", f"Error: {error}", state)
+        launch, target = await self._prepared()
         asked = self._host.clock.time()
         starting = asyncio.ensure_future(self._host.runtime.start(launch))
         try:
@@ -186,9 +176,31 @@ class ContainerRunner:
             restarts=self._attempt,
             started=not self._hooked and "startupProbe" not in self._spec,
             ready=ready,
-            image_id=image.image_id,
+            image_id=launch.image.image_id,
             container_id=container.container_id,
         )
+
+    async def _prepared(self) -> tuple[Launch, Target]:
+        """All that a start needs, as soon as it is there."""
+        image = await self._pulled()
+        while True:
+            try:
+                return await self._launcher.launch(image, self._attempt)
+            except MountError as error:
+                await self._missing("FailedMount", str(error), self._creating())
+            except (ConfigError, ApiError) as error:
+                state = Waiting("CreateContainerConfigError", str(error))
+                await self._missing("Failed", f"Error: {error}", state)
+            self._set(urgent=False, state=self._creating())
+            # Nothing holds an image from which nothing has been started.
+            if not await asyncio.to_thread(image.rootfs.is_dir):
+                image = await self._pulled()
+
+    async def _pulled(self) -> Image:
+        self._set(urgent=False, state=self._creating())
+        image = await self._pull.pull()
+        self._set(urgent=False, state=self._creating(), image_at=self._host.clock.time())
+        return image
 
     def _take(self, container: Container, target: Target) -> None:
         self._container = container
