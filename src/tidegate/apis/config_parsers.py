@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -33,7 +33,7 @@ from tidegate.apis.parsing import (
 from tidegate.apis.templates import check_template
 
 Data = Mapping[str, str]
-
+_Number = TypeVar("_Number", int, float)
 
 _QUANTITIES = frozenset(
     f"revision_{name}_{section}"
@@ -205,17 +205,17 @@ def _or_disabled(parse: Callable[[str], int]) -> Callable[[str], int | None]:
 
 
 def _age(text: str) -> int:
-    seconds = read_duration(text)
-    if seconds < 0:
-        raise ValueError("must be non-negative")
-    return int(seconds)
+    return int(_not_negative(read_duration(text)))
 
 
 def _count(text: str) -> int:
-    count = read_integer(text)
-    if count < 0:
+    return _not_negative(read_integer(text))
+
+
+def _not_negative(number: _Number) -> _Number:
+    if number < 0:
         raise ValueError("must be non-negative")
-    return count
+    return number
 
 
 def parse_deployment(data: Data) -> Deployment:

@@ -1,6 +1,6 @@
-"""Waits for whichever comes first, on a clock that tests can turn, and for all.
+"""Waiting for several things at once: for the first, for all, within a time, or beside other work.
 
-And lets one thing run only as long as another.
+No task that is begun here outlives the call or the context that began it.
 """
 
 from __future__ import annotations

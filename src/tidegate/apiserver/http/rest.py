@@ -111,9 +111,12 @@ class ResourceHandler:
             MethodNotAllowed: it has no such verb.
         """
         spec = self._api.registry.find(target.group, target.version, target.plural)
-        if spec is None or target.rest or (target.namespace and not spec.resource.namespaced):
-            raise no_such_resource()
-        if target.watch and target.subresource:
+        if (
+            spec is None
+            or target.rest
+            or (target.namespace and not spec.resource.namespaced)
+            or (target.watch and target.subresource)
+        ):
             raise no_such_resource()
         watch = target.watch or (not target.subresource and flag(exchange.query, "watch"))
         verb = verb_of(exchange.method, target, watch=watch)

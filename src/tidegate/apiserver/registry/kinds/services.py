@@ -37,6 +37,12 @@ _CHOICES = {
 _LONGEST_AFFINITY = 86400
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
+# By what Kubernetes calls them in its messages.
+_BALANCERS_FIELDS = {
+    "loadBalancerClass": "spec.loadBalancerClass",
+    "loadBalancerSourceRanges": "spec.LoadBalancerSourceRanges",
+}
+
 
 def _default_service(obj: Object) -> None:
     spec = ensure(obj, "spec")
@@ -149,12 +155,9 @@ def _validate_fields_of_types(spec: Object, errors: FieldErrors) -> None:
             spec["healthCheckNodePort"],
             "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
         )
-    if not balanced and spec.get("loadBalancerClass"):
-        detail = "may only be used when `type` is 'LoadBalancer'"
-        errors.forbidden("spec.loadBalancerClass", detail)
-    if not balanced and spec.get("loadBalancerSourceRanges"):
-        detail = "may only be used when `type` is 'LoadBalancer'"
-        errors.forbidden("spec.LoadBalancerSourceRanges", detail)
+    for field, path in _BALANCERS_FIELDS.items():
+        if not balanced and spec.get(field):
+            errors.forbidden(path, "may only be used when `type` is 'LoadBalancer'")
 
 
 def _validate_ports(ports: list[Object], errors: FieldErrors) -> None:
