@@ -8,12 +8,25 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.platform import Platform, free_ports, knative_service
+from tidegate.cli.process import readiness
+
+STUBBORN = """
+apiVersion: v1
+kind: Pod
+metadata: {name: stubborn}
+spec:
+  containers:
+  - name: main
+    image: counter
+    command: [sh, -c, "trap '' TERM; while true; do sleep 1; done"]
+"""
 
 
 def test_a_second_up_on_the_same_directory_is_refused(platform: Platform) -> None:
@@ -61,6 +74,41 @@ def test_ctrl_c_while_it_comes_up_in_the_background_stops_it_again(tmp_path: Pat
         process.stderr.close()
         platform.down()
     assert platform.tidegate("status").returncode == 1
+
+
+def test_a_second_ctrl_c_does_not_wait_for_pods(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "data", *free_ports(4))
+    ready, told = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tidegate.cli.entry", "up", *platform.up_options()],
+        env={**readiness.environment_for(told), "TIDEGATE_HOME": str(platform.data_dir)},
+        pass_fds=(told,),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(told)
+    try:
+        assert list(readiness.stages(ready, timeout=60))
+        platform.apply(STUBBORN)
+        platform.kubectl("wait", "pod/stubborn", "--for=condition=Ready", "--timeout=30s")
+        pod = platform.get("pod", "stubborn")["status"]["containerStatuses"][0]["containerID"]
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "stopping; press Ctrl-C again to stop at once\n"
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert (process.wait(30), said) == (0, "")
+        # The grace of pods, and that of the gateway after it, are longer.
+        assert time.monotonic() - asked < 9
+        number = int(pod.removeprefix("process://").split("-")[0])
+        assert not Path(f"/proc/{number}").exists()
+    finally:
+        os.close(ready)
+        if process.stderr is not None:
+            process.stderr.close()
+        platform.down()
 
 
 def test_of_two_that_start_at_once_one_is_refused(tmp_path: Path) -> None:

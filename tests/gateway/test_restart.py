@@ -174,6 +174,28 @@ async def test_stopping_the_proxy_leaves_no_process(tmp_path: Path) -> None:
             await world.fetch("sd")
 
 
+async def test_the_proxy_is_stopped_at_once_when_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidegate.gateway.haproxy.process._GRACE_SECONDS", 3600.0)
+    async with running_gateway(tmp_path) as world:
+        (pod,) = await world.service("sd")
+        await world.send("sd", "/hold")
+        await world.working(pod)
+        await world.end_agent()
+        at_once = asyncio.Event()
+        stopping = asyncio.create_task(world.gateway.stop_proxy(at_once))
+        # It waits for what is in flight until it is told not to.
+        await asyncio.wait([stopping], timeout=0.5)
+        assert not stopping.done()
+        at_once.set()
+        async with asyncio.timeout(30):
+            await stopping
+        with pytest.raises(ConnectionError):
+            await world.fetch("sd")
+        pod.released.set()
+
+
 async def test_a_busy_port_is_said(tmp_path: Path, world: World) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         async with running_gateway(tmp_path / "other", port=world.port):

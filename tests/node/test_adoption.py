@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -24,6 +25,16 @@ from tidegate.kube.objects import annotations_of, is_condition_true, name_of
 from tidegate.kube.resources import PODS
 from tidegate.node.runtime.contract import Launch
 from tidegate.node.runtime.process.runtime import ProcessContainer, ProcessRuntime
+
+# Does not end on SIGTERM.
+STUBBORN = {
+    "command": [
+        "python3",
+        "-c",
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)",
+    ]
+}
 
 
 async def test_pods_outlive_the_control_plane_and_are_adopted(theatre: Stage) -> None:
@@ -187,13 +198,7 @@ async def test_the_end_of_the_platform_ends_pods_and_templates(theatre: Stage) -
 async def test_the_platform_can_be_ended_after_its_control_plane_has_died(theatre: Stage) -> None:
     control = theatre.start()
     await theatre.create("a", container=READINESS)
-    command = [
-        "python3",
-        "-c",
-        "import signal, time\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)",
-    ]
-    await theatre.create("b", container={"command": command})
+    await theatre.create("b", container=STUBBORN)
     pods = [await theatre.ready("a"), await theatre.ready("b")]
     template = parent_of(pid_of(pods[0]))
     await control.die()
@@ -202,6 +207,22 @@ async def test_the_platform_can_be_ended_after_its_control_plane_has_died(theatr
     for pid in (*map(pid_of, pods), template):
         await theatre.api.eventually(lambda pid=pid: not is_running(pid))
     assert [usage.running for usage in node.usage()] == [False, False]
+
+
+async def test_who_cannot_wait_for_the_grace_need_not(theatre: Stage) -> None:
+    control = theatre.start()
+    await theatre.create("a", container=STUBBORN)
+    pod = await theatre.ready("a")
+    await control.die()
+    node, _ = theatre.build()
+    at_once = asyncio.Event()
+    stopping = asyncio.create_task(node.stop_pods(grace=3600.0, at_once=at_once))
+    await asyncio.wait([stopping], timeout=0.5)
+    assert is_running(pid_of(pod))
+    at_once.set()
+    async with asyncio.timeout(30):
+        await stopping
+    assert not is_running(pid_of(pod))
 
 
 async def test_what_a_container_started_ends_with_it(theatre: Stage) -> None:

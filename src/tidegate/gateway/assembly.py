@@ -86,9 +86,13 @@ class Gateway:
             for controller in self._status.controllers if self._reports else ():
                 group.create_task(controller.run())
 
-    async def stop_proxy(self) -> None:
-        """End HAProxy, whether or not `run` is running; what is in flight gets some seconds."""
-        await self._plane.stop_all()
+    async def stop_proxy(self, at_once: asyncio.Event | None = None) -> None:
+        """End HAProxy, whether or not `run` is running; what is in flight gets some seconds.
+
+        Args:
+            at_once: when it is set, no more of them.
+        """
+        await self._plane.stop_all(at_once)
 
     async def leave(self) -> None:
         """Tell the others that this gateway has gone for good; its HAProxy has ended."""

@@ -154,14 +154,18 @@ class DataPlane:
             if self.slots.restore(slot, revision):
                 self._revisions[slot] = before.revision_entries[slot]
 
-    async def stop_all(self) -> None:
-        """End HAProxy and those before it, whoever started them, whatever they are."""
+    async def stop_all(self, at_once: asyncio.Event | None) -> None:
+        """End HAProxy and those before it, whoever started them, whatever they are.
+
+        Args:
+            at_once: when it is set, what is in flight gets no more time.
+        """
         leaving = self.paths.all_leaving()
         for files in (self.paths.current, *leaving):
             config = configuration.read(files.config)
             if config is not None:
                 process = Process(config, self.paths, files)
-                await process.find_and_stop(AdminSocket(config.admin_socket))
+                await process.find_and_stop(AdminSocket(config.admin_socket), at_once)
                 if files in leaving:
                     process.discard()
         self.process.release()

@@ -186,17 +186,19 @@ class Node:
         """Seconds and cost of the pods: running ones, then those that ended last."""
         return self._ledger.usage()
 
-    async def stop_pods(self, *, grace: float = 10.0) -> None:
+    async def stop_pods(self, *, grace: float = 10.0, at_once: asyncio.Event | None = None) -> None:
         """End every pod's processes and all templates; the API keeps the pods.
 
         Works whether or not `run` is running, also for what an earlier control plane started.
 
         Args:
             grace: seconds at most between SIGTERM and SIGKILL.
+            at_once: when it is set, there are no more of them.
         """
+        hurry = at_once or asyncio.Event()
         await self._agent.halt()
         directories = await pod_directories(self._host)
-        await all_of(*(end_containers(self._host, directory, grace) for directory in directories))
+        await all_of(*(end_containers(self._host, one, grace, hurry) for one in directories))
         for directory in directories:
             await settle_meter(self._host, directory, self._host.clock.time())
         await self._runtime.shutdown()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+from functools import partial
 
 import uvloop
 
@@ -71,7 +71,7 @@ def run_in_foreground(further: Further) -> None:
 async def stop_proxy(further: Further) -> None:
     """End the HAProxy of one whose agent has ended, and tell the platform if it is there."""
     async with connect(further.kubeconfig) as client:
-        await _end(_gateway(_context(client), further), further)
+        await _end(_gateway(_context(client), further), further, asyncio.Event())
 
 
 def _prepare(further: Further) -> None:
@@ -105,8 +105,7 @@ async def _serve(further: Further, announcer: Announcer) -> None:
                 announcer.stage(said)
                 announcer.stage(READY)
 
-        if await running.until_signalled(work()) == signal.SIGINT:
-            await _end(doors, further)
+        await running.until_signalled(work(), stop=partial(_end, doors, further))
 
 
 async def _check_platform(client: RemoteClient, further: Further) -> None:
@@ -129,8 +128,8 @@ async def _check_platform(client: RemoteClient, further: Further) -> None:
         ) from error
 
 
-async def _end(doors: Gateway, further: Further) -> None:
-    await doors.stop_proxy()
+async def _end(doors: Gateway, further: Further, at_once: asyncio.Event) -> None:
+    await doors.stop_proxy(at_once)
     further.forget()
     try:
         await doors.leave()

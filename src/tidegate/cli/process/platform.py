@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
+from functools import partial
 
 import uvloop
 
@@ -58,16 +58,20 @@ def run(settings: Settings, announcer: Announcer) -> None:
     running.use_all_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         platform = Platform(settings, clock=SystemClock())
-        if runner.run(running.until_signalled(platform.run(announcer))) == signal.SIGINT:
-            runner.run(stop_all(settings))
+        work = platform.run(announcer)
+        runner.run(running.until_signalled(work, stop=partial(stop_all, settings)))
 
 
-async def stop_all(settings: Settings) -> None:
-    """End pods and gateway, for a platform whose control plane has ended."""
+async def stop_all(settings: Settings, at_once: asyncio.Event | None = None) -> None:
+    """End pods and gateway, for a platform whose control plane has ended.
+
+    Args:
+        at_once: when it is set, nothing gets any more time.
+    """
     async with connect(settings.kubeconfig) as client:
         context = _context(client, SystemClock())
-        await _node(context, settings, tokens=_NoTokens()).stop_pods()
-        await _gateway(context, settings).stop_proxy()
+        await _node(context, settings, tokens=_NoTokens()).stop_pods(at_once=at_once)
+        await _gateway(context, settings).stop_proxy(at_once)
 
 
 class Platform:

@@ -7,11 +7,11 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from tidegate.cli.terminal import first
+from tidegate.cli.terminal import err, first
 
 _LOG_BYTES = 20 * 1024 * 1024
 _LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
@@ -38,22 +38,34 @@ def use_all_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def until_signalled(work: Coroutine[object, object, None]) -> signal.Signals | None:
-    """Run until SIGTERM or SIGINT, and say which; None where the work has ended by itself.
+async def until_signalled(
+    work: Coroutine[object, object, None], *, stop: Callable[[asyncio.Event], Awaitable[None]]
+) -> None:
+    """Run until SIGTERM or SIGINT; the latter is to `stop` also what would outlive the work.
+
+    Args:
+        stop: is given what a second SIGINT sets: from then on it is to wait for nothing.
 
     Raises:
         Exception: the first that the work has raised, out of whatever group.
     """
     task = asyncio.ensure_future(work)
     received: list[signal.Signals] = []
+    at_once = asyncio.Event()
 
-    def stop(number: signal.Signals) -> None:
+    def end(number: signal.Signals) -> None:
+        if number == signal.SIGINT:
+            if number in received:
+                at_once.set()
+            else:
+                err.print("stopping; press Ctrl-C again to stop at once")
+        if not received:
+            task.cancel()
         received.append(number)
-        task.cancel()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
+        loop.add_signal_handler(number, end, number)
     try:
         await task
     except asyncio.CancelledError:
@@ -61,4 +73,5 @@ async def until_signalled(work: Coroutine[object, object, None]) -> signal.Signa
             raise
     except BaseExceptionGroup as group:
         raise first(group) from group
-    return received[-1] if received else None
+    if signal.SIGINT in received:
+        await stop(at_once)

@@ -19,6 +19,7 @@ from tidegate.gateway.haproxy.paths import Paths, ProcessFiles
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
 from tidegate.gateway.haproxy.state import parse_info
 from tidegate.kube.errors import InternalFault, UserError
+from tidegate.kube.waiting import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,8 @@ class Process:
         await self.stop()
         return False
 
-    async def find_and_stop(self, admin: AdminSocket) -> None:
-        """End the HAProxy of this data directory, whoever started it."""
+    async def find_and_stop(self, admin: AdminSocket, at_once: asyncio.Event | None) -> None:
+        """End the HAProxy of this data directory, whoever started it, as `stop` does."""
         if self._descriptor < 0:
             pid = _read_pid(self._files.pid)
             if not pid or not self._follow(pid):
@@ -83,7 +84,7 @@ class Process:
                 # The number has gone to some other program since.
                 self._forget()
                 return
-        await self.stop()
+        await self.stop(at_once)
 
     def set_aside(self) -> None:
         """Make room for the files of a successor; any number may be leaving already."""
@@ -190,16 +191,22 @@ class Process:
         for path in (self._files.pid, self._config.admin_socket, self._files.config):
             path.unlink(missing_ok=True)
 
-    async def stop(self) -> None:
-        """End it: what is in flight gets a few seconds, then nothing is left of it."""
-        for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL):
+    async def stop(self, at_once: asyncio.Event | None = None) -> None:
+        """End it: what is in flight gets a few seconds, then nothing is left of it.
+
+        Args:
+            at_once: when it is set, what is in flight gets no more time.
+        """
+        never = asyncio.Event()
+        for number, cut in (
+            (signal.SIGUSR1, at_once or never),
+            (signal.SIGTERM, never),
+            (signal.SIGKILL, never),
+        ):
             if self._descriptor < 0 or _has_ended(self._descriptor):
                 break
             signal.pidfd_send_signal(self._descriptor, number)
-            try:
-                await asyncio.wait_for(self.wait_ended(), _GRACE_SECONDS)
-            except TimeoutError:
-                continue
+            await first_of(self.wait_ended(), asyncio.sleep(_GRACE_SECONDS), cut.wait())
         self.release()
         self._files.pid.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tidegate.kube.informer import Informer
 from tidegate.kube.objects import Object, name_of, namespace_of, uid_of
-from tidegate.kube.waiting import all_of, within
+from tidegate.kube.waiting import all_of, first_of
 from tidegate.node.fields import is_over
 from tidegate.node.lifecycle.directory import PodDirectory
 from tidegate.node.lifecycle.host import Host
@@ -132,7 +132,7 @@ class PodAgent:
 
 async def end_pod(host: Host, directory: PodDirectory, grace: float) -> None:
     """End a pod's containers, its meter and its directory, without the API."""
-    await end_containers(host, directory, grace)
+    await end_containers(host, directory, grace, asyncio.Event())
     await settle_meter(host, directory, host.clock.time())
     await asyncio.to_thread(directory.remove)
 
@@ -152,10 +152,17 @@ async def pod_directories(host: Host) -> list[PodDirectory]:
     return [PodDirectory(host.data_dir, path.name) for path in paths]
 
 
-async def end_containers(host: Host, directory: PodDirectory, grace: float) -> None:
-    """End all containers of a pod at once."""
+async def end_containers(
+    host: Host, directory: PodDirectory, grace: float, hurry: asyncio.Event
+) -> None:
+    """End all containers of a pod together.
+
+    Args:
+        grace: seconds between SIGTERM and SIGKILL.
+        hurry: when it is set, there are no more of them.
+    """
     containers = await find_containers(host, directory)
-    await all_of(*(end_container(host, container, grace) for container in containers))
+    await all_of(*(_end_container(host, container, grace, hurry) for container in containers))
 
 
 async def find_containers(host: Host, directory: PodDirectory) -> list[Container]:
@@ -165,10 +172,11 @@ async def find_containers(host: Host, directory: PodDirectory) -> list[Container
     return [container for container in found if container is not None]
 
 
-async def end_container(host: Host, container: Container, grace: float) -> None:
-    """SIGTERM, and SIGKILL after `grace` seconds."""
+async def _end_container(
+    host: Host, container: Container, grace: float, hurry: asyncio.Event
+) -> None:
     container.signal(signal.SIGTERM)
-    if not await within(grace, container.wait(), clock=host.clock):
+    if await first_of(container.wait(), host.clock.sleep(grace), hurry.wait()) != 0:
         container.signal(signal.SIGKILL)
         await container.wait()
 
