@@ -12,15 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.api import RunningApi, running_api
+from tests.support.hasty_clock import HastyClock
 from tidegate.apiserver.local import LocalClient
-from tidegate.kube.clock import SystemClock
+from tidegate.kube.clock import Clock, SystemClock
 from tidegate.kube.controller import Context
 from tidegate.kube.errors import NotFound
 from tidegate.kube.informer import Informers
 from tidegate.kube.objects import Object, annotations_of, is_condition_true, name_of
 from tidegate.kube.resources import EVENTS, PODS
 from tidegate.node.assembly import Node, NodeSettings, build
+
+# The node's pauses, between tries for instance, are a tenth as long in a test marked so.
+hasty = pytest.mark.parametrize("clock_type", [HastyClock], ids=["hasty"])
 
 
 class Tokens:
@@ -52,13 +58,13 @@ class Stage:
     path: Path
     images: Path
     options: dict[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
     lives: list[Control] = field(default_factory=list)
 
     def build(self) -> tuple[Node, Informers]:
         """A node that does not run yet."""
         client = self.api.client("system:node:tidegate", ("system:nodes",))
-        clock = SystemClock()
-        informers = Informers(client, clock=clock)
+        informers = Informers(client, clock=self.clock)
         settings = NodeSettings(
             data_dir=self.path / "data",
             image_dirs=(self.images,),
@@ -67,7 +73,7 @@ class Stage:
             ca_file=self.path / "ca.crt",
             **self.options,
         )
-        return build(Context(client, informers, clock), settings, Tokens()), informers
+        return build(Context(client, informers, self.clock), settings, Tokens()), informers
 
     def start(self) -> Control:
         """A new life of the control plane."""
@@ -210,13 +216,13 @@ async def inside(pod: Object, expression: str) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def stage(path: Path, **options: Any) -> AsyncIterator[Stage]:
-    """A stage whose pods and templates are ended afterwards."""
+async def stage(path: Path, *, clock: Clock | None = None, **options: Any) -> AsyncIterator[Stage]:
+    """A stage whose pods and templates are ended afterwards; the clock is the node's."""
     (path / "ca.crt").write_text("authority")
     images = path / "images"
     images.mkdir()
     async with running_api(path) as api:
-        theatre = Stage(api, path, images, options)
+        theatre = Stage(api, path, images, options, clock or SystemClock())
         try:
             yield theatre
         finally:

@@ -15,6 +15,7 @@ from tests.node.running import (
     READINESS,
     Stage,
     ask,
+    hasty,
     main_of,
     pid_of,
     port_of,
@@ -263,6 +264,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
+@hasty
 async def test_a_worker_that_fails_begins_anew(
     theatre: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.node.images import make_image
-from tests.node.running import READINESS, Stage, inside, main_of, waiting_of
+from tests.node.running import READINESS, Stage, hasty, inside, main_of, waiting_of
 from tidegate.kube.objects import Object
 from tidegate.kube.resources import CONFIG_MAPS
 from tidegate.node.runtime.process import sandbox
@@ -102,6 +102,7 @@ async def test_a_new_path_beside_a_mounted_one_keeps_it(theatre: Stage) -> None:
     assert await inside(pod, "os.listdir('/dev/pts')") == os.listdir("/dev/pts")  # noqa: PTH208
 
 
+@hasty
 async def test_what_changes_in_a_config_map_changes_in_the_pod(theatre: Stage) -> None:
     await config(theatre, **{"a.conf": "alpha", "b.conf": "beta"})
     container = mounting(("conf", "/etc/conf"), ("conf", "/b.conf", {"subPath": "b.conf"}))

@@ -18,6 +18,7 @@ from tests.node.running import (
     Control,
     Stage,
     ask,
+    hasty,
     main_of,
     pid_of,
     port_of,
@@ -262,6 +263,7 @@ async def test_exec_probes_run_in_the_containers_environment(theatre: Stage) -> 
     await theatre.ready("a")
 
 
+@hasty
 async def test_missing_configuration_is_named_and_waited_for(theatre: Stage) -> None:
     theatre.start()
     await theatre.create("a", container={"envFrom": [{"configMapRef": {"name": "later"}}]})
@@ -279,6 +281,7 @@ async def test_missing_configuration_is_named_and_waited_for(theatre: Stage) -> 
     await theatre.ready("a")
 
 
+@hasty
 @pytest.mark.parametrize(
     ("source", "problem"),
     [

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.node.images import make_image
 from tests.node.running import stage
+from tests.support.hasty_clock import HastyClock
 from tidegate.node.runtime.process.processes import ProcessName
 from tidegate.node.usage import running_containers
 from tidegate.node.usage_processes import (
@@ -108,7 +109,7 @@ def test_a_status_that_somebody_else_wrote_names_no_process(identity):
 
 
 async def test_pods_are_measured_with_all_their_processes(tmp_path):
-    async with stage(tmp_path) as theatre:
+    async with stage(tmp_path, clock=HastyClock()) as theatre:
         make_image(theatre.images, "burn", program=BURN)
         make_image(theatre.images, "idle", program=IDLE)
         node = theatre.start().node
