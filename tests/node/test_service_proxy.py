@@ -1,3 +1,5 @@
+"""Addresses of Services: which get them, how connections go through, and how they end."""
+
 from __future__ import annotations
 
 import asyncio
@@ -220,6 +222,23 @@ async def test_connections_beyond_the_bound_wait() -> None:
         holder.close()
         assert await waiting == b"one:hello"
         await proxy.close()
+
+
+@pytest.mark.parametrize("rounds", range(6))
+async def test_who_comes_in_the_moment_of_closing_is_closed_too(rounds: int) -> None:
+    """Wherever the connection has got to by then, after so many rounds of the loop."""
+    proxy = TcpProxy(list)
+    port = free_port()
+    proxy.open("127.0.0.1", port)
+    await asyncio.sleep(0)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await proxy.close()
+        client.settimeout(5)
+        # A connection that nobody has closed is found by the garbage collector, which pytest tells.
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
 
 
 def free_port() -> int:

@@ -60,11 +60,10 @@ class TcpProxy:
             self._listener = None
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._slots.acquire()
             try:
-                client, _ = await loop.sock_accept(listener)
+                client = await _next_client(listener)
             except OSError as error:
                 self._slots.release()
                 logger.warning("accepting connections: %s", error)
@@ -115,6 +114,31 @@ class TcpProxy:
             else:
                 return upstream
         return None
+
+
+async def _next_client(listener: socket.socket) -> socket.socket:
+    """Accept a connection. Raises OSError.
+
+    The loop's own `sock_accept` loses one that has come when it is cancelled in the same moment.
+    """
+    while True:
+        try:
+            client, _ = listener.accept()
+        except BlockingIOError:
+            await _readable(listener)
+        else:
+            client.setblocking(False)
+            return client
+
+
+async def _readable(listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(listener, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(listener)
 
 
 def is_taken(address: str, port: int) -> bool:
