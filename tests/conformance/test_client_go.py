@@ -263,7 +263,7 @@ def test_informer_outlives_the_api_server(
         name = f"m{number}"
         mortal.kubectl("create", "configmap", name, "--from-literal=a=b")
         mortal.kubectl("patch", "configmap", name, "-p", '{"data":{"a":"c"}}')
-        mortal.kill_control_plane()
+        mortal.end_control_plane()
         mortal.up()
         # Before the informer is back, or after: all the same.
         mortal.kubectl("create", "configmap", f"after-{name}")

@@ -14,13 +14,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Generator[Platform]:
     with running_platform(tmp_path_factory.mktemp("platform")) as running:
         # Quick scale-down for every test that watches it, and none to wait for where one begins at
         # zero.
-        running.kubectl(
-            "patch",
-            "configmap/config-autoscaler",
-            "--namespace=knative-serving",
-            "--type=merge",
-            '--patch={"data":{"stable-window":"6s","scale-to-zero-grace-period":"1s",'
-            '"allow-zero-initial-scale":"true"}}',
+        running.configure_autoscaler(
+            stable_window="6s", scale_to_zero_grace_period="1s", allow_zero_initial_scale="true"
         )
         yield running
 

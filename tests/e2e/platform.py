@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -83,18 +84,9 @@ class Platform:
         done = self.tidegate("down")
         assert done.returncode == 0, done.stderr
 
-    def kill_control_plane(self) -> None:
-        """kill -9, as a crash would."""
-        descriptor = os.pidfd_open(self.pid)
-        try:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            import select
-
-            poller = select.poll()
-            poller.register(descriptor, select.POLLIN)
-            assert poller.poll(10_000), "the control plane does not die"
-        finally:
-            os.close(descriptor)
+    def end_control_plane(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End it alone: as a crash would, or in order by SIGTERM."""
+        end(self.pid, number)
 
     def kubectl(
         self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60
@@ -124,6 +116,18 @@ class Platform:
     def apply(self, manifest: str) -> str:
         return self.kubectl("apply", "-f", "-", stdin=manifest).stdout
 
+    def wait_ready(self, *objects: str) -> None:
+        """Wait until objects, each as KIND/NAME, have the condition Ready."""
+        self.kubectl("wait", *objects, "--for=condition=Ready", "--timeout=60s", timeout=70)
+
+    def configure_autoscaler(self, **settings: str) -> None:
+        """Set keys of its ConfigMap, in which dashes stand for underscores."""
+        data = {key.replace("_", "-"): value for key, value in settings.items()}
+        self.kubectl(
+            *("patch", "configmap/config-autoscaler", "--namespace=knative-serving"),
+            *("--type=merge", f"--patch={json.dumps({'data': data})}"),
+        )
+
     def request(
         self, host: str, path: str = "/", *, timeout: float = 30, **options: Any
     ) -> httpx.Response:
@@ -131,6 +135,17 @@ class Platform:
         headers = {"Host": host, **options.pop("headers", {})}
         with httpx.Client(trust_env=False, timeout=timeout) as client:
             return client.get(f"{self.gateway}{path}", headers=headers, **options)
+
+
+def end(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and wait until it has ended."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+        ended, _, _ = select.select([descriptor], [], [], 30)
+        assert ended, f"process {pid} does not end"
+    finally:
+        os.close(descriptor)
 
 
 def free_ports(count: int) -> list[int]:

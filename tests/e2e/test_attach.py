@@ -27,7 +27,7 @@ def create(platform: Platform, name: str, *command: str, **container) -> None:
     spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [main]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
     platform.apply(json.dumps(pod))
-    platform.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=30s")
+    platform.wait_ready(f"pod/{name}")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_destroyed_platform_comes_back_with_its_service_and_its_credentials(
     file = tmp_path / "platform.backup"
     with running_platform(tmp_path / "platform") as platform:
         platform.apply(knative_service("kept"))
-        platform.kubectl("wait", "ksvc/kept", "--for=condition=Ready", "--timeout=60s")
+        platform.wait_ready("ksvc/kept")
         token = platform.kubectl("create", "token", "default").stdout.strip()
         credentials = tmp_path / "kubeconfig"
         shutil.copy(platform.data_dir / "kubeconfig", credentials)
@@ -60,7 +60,7 @@ def test_a_destroyed_platform_comes_back_with_its_service_and_its_credentials(
         assert done.returncode == 0, done.stderr
         assert f"--api-port {platform.api_port}" in done.stderr
         platform.up()
-        platform.kubectl("wait", "ksvc/kept", "--for=condition=Ready", "--timeout=60s")
+        platform.wait_ready("ksvc/kept")
         assert platform.request("kept.default.localhost").status_code == 200
         names = _written(platform)
         assert len(names) >= written

@@ -86,13 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
     skip_without_port_80()
     directory = tmp_path_factory.mktemp("site")
     with running_platform(directory, images=(REPOSITORY / "images",)) as platform:
-        platform.kubectl(
-            "patch",
-            "configmap/config-autoscaler",
-            "--namespace=knative-serving",
-            "--type=merge",
-            '--patch={"data":{"stable-window":"6s"}}',
-        )
+        platform.configure_autoscaler(stable_window="6s")
         for manifest in MANIFESTS:
             platform.kubectl("apply", "-f", str(manifest))
         for condition, name in (

@@ -124,7 +124,7 @@ def test_of_two_that_start_at_once_one_is_refused(tmp_path: Path) -> None:
         assert "runs already" in second.stderr
         assert platform.tidegate("status").returncode == 0
         # What was killed is said to be gone, and is started again where it was.
-        platform.kill_control_plane()
+        platform.end_control_plane()
         gone = platform.tidegate("status")
         assert gone.returncode == 1
         assert "does not run: start it" in gone.stderr
@@ -186,7 +186,7 @@ def test_status_shows_pods_their_spec_seconds_and_cost(platform: Platform) -> No
         "k8s.aliyun.com/eci-use-specs": "ecs.gn5-c4g1.xlarge,ecs.gn5i-c8g1.2xlarge",
     }
     platform.apply(knative_service("priced", annotations=annotations))
-    platform.kubectl("wait", "ksvc/priced", "--for=condition=Ready", "--timeout=30s")
+    platform.wait_ready("ksvc/priced")
     status = json.loads(platform.tidegate("status", "-o", "json").stdout)
     pod = next(pod for pod in status["pods"] if pod["service"] == "priced")
     assert pod["spec"] == "ecs.gn5-c4g1.xlarge"

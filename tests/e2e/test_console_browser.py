@@ -63,10 +63,7 @@ def browser() -> Generator[Browser]:
 def full(empty: Platform) -> Platform:
     """The same with many services, one of a long name and one that cannot come up."""
     platform = empty
-    platform.kubectl(
-        *("patch", "configmap/config-autoscaler", "--namespace=knative-serving", "--type=merge"),
-        '--patch={"data":{"allow-zero-initial-scale":"true"}}',
-    )
+    platform.configure_autoscaler(allow_zero_initial_scale="true")
     prefix = "autoscaling.knative.dev/"
     asleep = {f"{prefix}initial-scale": "0"}
     awake = {f"{prefix}min-scale": "1"}
@@ -78,7 +75,7 @@ def full(empty: Platform) -> Platform:
     texts.append(knative_service("broken", image=LOST, annotations=awake))
     items = [json.loads(text) for text in texts]
     platform.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
-    platform.kubectl("wait", f"ksvc/{LONG}", "--for=condition=Ready", "--timeout=60s")
+    platform.wait_ready(f"ksvc/{LONG}")
     return platform
 
 
@@ -181,7 +178,7 @@ def test_a_page_whose_platform_is_gone_says_how_old_it_is_wherever_it_is_scrolle
     page = opened(browser, full, width=PHONE)
     page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
     state = page.locator("#link-state")
-    full.kill_control_plane()
+    full.end_control_plane()
     try:
         expect(state).to_have_attribute("data-state", "lost")
         expect(state).to_contain_text("all is as of")

@@ -48,7 +48,7 @@ def test_kill_9_under_load_loses_nothing_and_restarts_no_pod(tmp_path: Path) -> 
         platform.apply(
             knative_service("steady", annotations={"autoscaling.knative.dev/min-scale": "2"})
         )
-        platform.kubectl("wait", "ksvc/steady", "--for=condition=Ready", "--timeout=30s")
+        platform.wait_ready("ksvc/steady")
         host = "steady.default.localhost"
         before = platform.request(host).json()
         pods = platform.get("pods", "-l", "serving.knative.dev/service=steady")["items"]
@@ -57,10 +57,10 @@ def test_kill_9_under_load_loses_nothing_and_restarts_no_pod(tmp_path: Path) -> 
         try:
             for number in range(20):
                 platform.kubectl("create", "configmap", f"acknowledged-{number}")
-            platform.kill_control_plane()
+            platform.end_control_plane()
             load.more(50)
             platform.up()
-            platform.kubectl("wait", "ksvc/steady", "--for=condition=Ready", "--timeout=30s")
+            platform.wait_ready("ksvc/steady")
         finally:
             load.stop()
         assert set(load.statuses) == {200}
@@ -86,7 +86,7 @@ def test_down_leaves_no_process_and_no_port(tmp_path: Path) -> None:
         platform.apply(
             knative_service("brief", annotations={"autoscaling.knative.dev/min-scale": "1"})
         )
-        platform.kubectl("wait", "ksvc/brief", "--for=condition=Ready", "--timeout=30s")
+        platform.wait_ready("ksvc/brief")
         pid = platform.request("brief.default.localhost").json()["pid"]
     assert not Path(f"/proc/{pid}").exists()
     assert _processes_that_name(platform.data_dir) == []
@@ -97,7 +97,7 @@ def test_down_leaves_no_process_and_no_port(tmp_path: Path) -> None:
 def test_what_was_deployed_comes_back_after_down_and_up(tmp_path: Path) -> None:
     with running_platform(tmp_path / "platform") as platform:
         platform.apply(knative_service("again"))
-        platform.kubectl("wait", "ksvc/again", "--for=condition=Ready", "--timeout=30s")
+        platform.wait_ready("ksvc/again")
         platform.down()
         platform.up()
         assert platform.request("again.default.localhost").status_code == 200

@@ -37,7 +37,7 @@ POD = {
 @pytest.fixture(scope="module")
 def box(platform: Platform) -> Iterator[str]:
     platform.apply(json.dumps(POD))
-    platform.kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=30s")
+    platform.wait_ready("pod/box")
     yield "box"
     platform.kubectl("delete", "pod", "box", "--ignore-not-found", "--wait=false")
 
@@ -120,7 +120,7 @@ def test_a_command_ends_with_its_client(platform: Platform, box: str) -> None:
 def test_a_command_ends_with_its_container(platform: Platform) -> None:
     pod = {**POD, "metadata": {"name": "soon-gone"}}
     platform.apply(json.dumps(pod))
-    platform.kubectl("wait", "--for=condition=Ready", "pod/soon-gone", "--timeout=30s")
+    platform.wait_ready("pod/soon-gone")
     with start(
         platform,
         "exec",
@@ -145,7 +145,7 @@ def test_daemons_end_with_their_pod(platform: Platform) -> None:
     pod = json.loads(json.dumps({**POD, "metadata": {"name": "with-daemons"}}))
     pod["spec"]["containers"][0]["command"] = ["sh", "-c", own]
     platform.apply(json.dumps(pod))
-    platform.kubectl("wait", "--for=condition=Ready", "pod/with-daemons", "--timeout=30s")
+    platform.wait_ready("pod/with-daemons")
     script = (
         f"{daemon.format('other')}; while [ ! -e $HOME/own -o ! -e $HOME/other ]; do sleep 0.01;"
         " done; cat $HOME/own $HOME/other"
@@ -221,13 +221,13 @@ def test_nothing_runs_on_when_the_control_plane_dies(tmp_path: Path) -> None:
 
     with running_platform(tmp_path) as platform:
         platform.apply(json.dumps(POD))
-        platform.kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=30s")
+        platform.wait_ready("pod/box")
         with start(
             platform, "exec", "box", "--", "sh", "-c", "echo $$; sleep 300", stdout=subprocess.PIPE
         ) as client:
             assert client.stdout is not None
             pid = int(client.stdout.readline())
-            platform.kill_control_plane()
+            platform.end_control_plane()
             assert gone(pid)
             client.send_signal(signal.SIGTERM)
         platform.up()

@@ -20,7 +20,7 @@ from tidegate.kube.certificates import Issued
 
 def _deploy(platform: Platform, name: str, **options: Any) -> None:
     platform.apply(knative_service(name, **options))
-    platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=60s")
+    platform.wait_ready(f"ksvc/{name}")
 
 
 def _https(platform: Platform, host: str, trusted: str) -> httpx.Response:
@@ -98,7 +98,7 @@ def test_a_mapped_domain_shows_the_certificate_of_its_secret(
         )
     )  # fmt: skip
     try:
-        platform.kubectl("wait", f"dm/{host}", "--for=condition=Ready", "--timeout=30s")
+        platform.wait_ready(f"dm/{host}")
         found = platform.get("dm", host)["status"]
         assert found["url"] == f"https://{host}:{platform.https_port}"
         answer = _https(platform, host, company.certificate_pem.decode())
@@ -124,7 +124,7 @@ def test_a_gray_release_by_header_and_cookie(platform: Platform) -> None:
         "wait", "ksvc/gray", "--timeout=60s",
         "--for=jsonpath={.status.latestReadyRevisionName}=gray-00002",
     )  # fmt: skip
-    platform.kubectl("wait", "ksvc/gray", "--for=condition=Ready", "--timeout=60s")
+    platform.wait_ready("ksvc/gray")
 
     def version(**headers: str) -> str:
         return str(platform.request("gray.default.localhost", headers=headers).json()["revision"])

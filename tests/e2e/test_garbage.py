@@ -73,7 +73,7 @@ def test_a_service_goes_with_what_owns_it(defined: Platform, cascade: str) -> No
     owned = json.loads(knative_service(name))
     owned["metadata"]["ownerReferences"] = [reference(platform.get(WIDGETS, name))]
     platform.apply(json.dumps(owned))
-    platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=60s")
+    platform.wait_ready(f"ksvc/{name}")
     platform.kubectl("delete", WIDGETS, name, f"--cascade={cascade}")
     if cascade == "foreground":
         assert name not in names(platform, "ksvc")

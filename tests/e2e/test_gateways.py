@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import Platform, free_ports, knative_service, running_platform
+from tests.e2e.platform import Platform, end, free_ports, knative_service, running_platform
 
 _MIN_SCALE = "autoscaling.knative.dev/min-scale"
 
@@ -60,7 +60,7 @@ def test_two_gateways_start_pods_together_and_never_give_one_two(platform: Platf
     keyed = {"initial-scale": "0", "max-scale": "4", "target-utilization-percentage": "100"}
     annotations = {f"autoscaling.knative.dev/{key}": value for key, value in keyed.items()}
     platform.apply(knative_service(name, annotations=annotations))
-    platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=30s")
+    platform.wait_ready(f"ksvc/{name}")
     pods = ("pods", "-l", f"serving.knative.dev/service={name}")
     assert platform.get(*pods)["items"] == []
     with _second_gateway(platform) as second:
@@ -89,7 +89,7 @@ def test_a_further_gateway_runs_in_the_background_with_https_until_down(tmp_path
     with running_platform(tmp_path / "data") as platform:
         name, host = "secure", "secure.default.localhost"
         platform.apply(knative_service(name, annotations={_MIN_SCALE: "1"}))
-        platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=30s")
+        platform.wait_ready(f"ksvc/{name}")
         port, https_port = free_ports(2)
         options = ("gateway", "-d", "--name=third", "--max-revisions=64")
         started = platform.tidegate(*options, f"--port={port}", f"--https-port={https_port}")
@@ -128,10 +128,7 @@ def test_down_ends_a_further_gateway_whose_agent_was_killed(tmp_path: Path) -> N
         started = platform.tidegate("gateway", "-d", f"--port={port}", "--max-revisions=64")
         assert started.returncode == 0, started.stderr
         (line,) = _gateways(platform)
-        descriptor = os.pidfd_open(line["process"])
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        assert select.select([descriptor], [], [], 10)[0]
-        os.close(descriptor)
+        end(line["process"], signal.SIGKILL)
         (line,) = _gateways(platform)
         assert (line["name"], line["process"]) == ("second", None)
         # Its HAProxy goes on.

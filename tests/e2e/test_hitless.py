@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import time
 from collections import Counter
@@ -170,10 +169,7 @@ class Operator:
             )
 
     async def wait_ready(self, *names: str) -> None:
-        services = [f"ksvc/{name}" for name in names]
-        await asyncio.to_thread(
-            self._platform.kubectl, "wait", *services, "--for=condition=Ready", "--timeout=60s"
-        )
+        await asyncio.to_thread(self._platform.wait_ready, *(f"ksvc/{name}" for name in names))
 
     async def round(self) -> None:
         await self.roll_out()
@@ -256,8 +252,8 @@ class Operator:
 
     async def _restart_control_plane(self, *, kill: bool) -> None:
         """SIGTERM or SIGKILL, a while without any control plane or agent, and up again."""
-        end = self._platform.kill_control_plane if kill else self._terminate
-        await asyncio.to_thread(end)
+        number = signal.SIGKILL if kill else signal.SIGTERM
+        await asyncio.to_thread(self._platform.end_control_plane, number)
         for load in self._loads.values():
             await load.more(200)
         await asyncio.to_thread(self._platform.up)
@@ -267,26 +263,13 @@ class Operator:
         """SIGKILL; returns the seconds until somebody listens again."""
         return await kill_proxy(self._platform)
 
-    def _terminate(self) -> None:
-        descriptor = os.pidfd_open(self._platform.pid)
-        try:
-            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-            poller = select.poll()
-            poller.register(descriptor, select.POLLIN)
-            assert poller.poll(30_000), "the control plane does not end"
-        finally:
-            os.close(descriptor)
-
 
 @pytest.mark.timeout(300 + _REQUESTS / 40)
 async def test_nothing_fails_while_all_that_can_change_changes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running_platform(tmp_path / "platform") as platform:
-        platform.kubectl(
-            "patch", "configmap/config-autoscaler", "--namespace=knative-serving", "--type=merge",
-            '--patch={"data":{"stable-window":"6s","scale-to-zero-grace-period":"1s"}}',
-        )  # fmt: skip
+        platform.configure_autoscaler(stable_window="6s", scale_to_zero_grace_period="1s")
         loads = {kind: Load(platform.gateway_port, kind) for kind in _KINDS}
         operator = Operator(platform, loads)
         await operator.deploy()

@@ -36,7 +36,7 @@ def test_a_service_of_the_class_hpa_grows_by_its_cpu(platform: Platform) -> None
     container["command"] = ["python3", "-c", PROGRAM]
     container["resources"] = {"requests": {"cpu": "20m"}}
     platform.apply(json.dumps(manifest))
-    platform.kubectl("wait", "--for=condition=Ready", "ksvc/burner", "--timeout=60s")
+    platform.wait_ready("ksvc/burner")
     assert platform.request("burner.default.localhost").status_code == 200
 
     def scaler() -> Any:

@@ -208,7 +208,7 @@ def test_rights_are_enforced(platform: Platform) -> None:
 
 def test_knative_columns(platform: Platform) -> None:
     platform.apply(knative_service("columns"))
-    platform.kubectl("wait", "ksvc/columns", "--for=condition=Ready", "--timeout=30s")
+    platform.wait_ready("ksvc/columns")
     header, line = platform.kubectl("get", "ksvc", "columns").stdout.splitlines()
     assert header.split() == ["NAME", "URL", "LATESTCREATED", "LATESTREADY", "READY", "REASON"]
     url = f"http://columns.default.localhost:{platform.gateway_port}"

@@ -28,7 +28,7 @@ POD = {
 @pytest.fixture(scope="module")
 def far(platform: Platform) -> Iterator[str]:
     platform.apply(json.dumps(POD))
-    platform.kubectl("wait", "--for=condition=Ready", "pod/far", "--timeout=30s")
+    platform.wait_ready("pod/far")
     yield "pod/far"
     platform.kubectl("delete", "pod", "far", "--wait=false")
 

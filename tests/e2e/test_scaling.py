@@ -16,7 +16,7 @@ from tests.e2e.platform import Platform, knative_service
 def _deploy(platform: Platform, name: str, **annotations: str) -> str:
     keyed = {f"autoscaling.knative.dev/{key}": value for key, value in annotations.items()}
     platform.apply(knative_service(name, annotations=keyed))
-    platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=30s")
+    platform.wait_ready(f"ksvc/{name}")
     return f"{name}.default.localhost"
 
 
@@ -148,7 +148,7 @@ def _phase_seconds(platform: Platform, revision: str) -> dict[str, float]:
 def test_versions_stand_side_by_side_and_traffic_moves_by_percent(platform: Platform) -> None:
     keep = {"autoscaling.knative.dev/min-scale": "1"}
     platform.apply(knative_service("split", annotations=keep, env={"VERSION": "one"}))
-    platform.kubectl("wait", "ksvc/split", "--for=condition=Ready", "--timeout=30s")
+    platform.wait_ready("ksvc/split")
     traffic = [
         {"revisionName": "split-00001", "percent": 80},
         {"latestRevision": True, "percent": 20, "tag": "next"},
@@ -160,7 +160,7 @@ def test_versions_stand_side_by_side_and_traffic_moves_by_percent(platform: Plat
         "wait", "ksvc/split", "--timeout=30s",
         "--for=jsonpath={.status.latestReadyRevisionName}=split-00002",
     )  # fmt: skip
-    platform.kubectl("wait", "ksvc/split", "--for=condition=Ready", "--timeout=30s")
+    platform.wait_ready("ksvc/split")
     revisions = platform.get("revisions", "-l", "serving.knative.dev/service=split")["items"]
     assert len(revisions) == 2
     tagged = platform.request("next-split.default.localhost")
@@ -172,7 +172,7 @@ def test_versions_stand_side_by_side_and_traffic_moves_by_percent(platform: Plat
     platform.apply(
         knative_service("split", annotations=keep, env={"VERSION": "two"}, traffic=moved)
     )
-    platform.kubectl("wait", "ksvc/split", "--for=condition=Ready", "--timeout=30s")
+    platform.wait_ready("ksvc/split")
     revisions = platform.get("revisions", "-l", "serving.knative.dev/service=split")["items"]
     assert len(revisions) == 2, "a change of traffic makes no revision"
     platform.kubectl("delete", "ksvc/split")

@@ -175,12 +175,12 @@ async def test_a_late_pod_ends_its_own_request_of_the_connection_only(world: Wor
     client = await connect(world)
 
     late = client.ask("/hold")
-    streaming = client.ask("/stream?chunks=2&ms=1500")
+    streaming = client.ask("/stream?chunks=1&ms=1500")
     later = client.ask("/hold?later")
     await client.until(lambda: len(client.ended) == 3)
 
     assert [client.status[stream] for stream in (late, streaming, later)] == ["504", "200", "504"]
     assert json.loads(client.body[later])["code"] == 504
-    assert client.body[streaming] == b"data" * 2
+    assert client.body[streaming] == b"data"
     client.writer.close()
     pod.released.set()

@@ -201,10 +201,10 @@ async def test_a_silent_pod_gives_504_and_a_stream_goes_on(world: World) -> None
     pod = await world.pod("sd-00001", "sd-a")
     await world.route("sd", {"sd-00001": 100})
 
-    stream = await world.fetch("sd", "/stream?chunks=6&ms=300")
+    stream = await world.fetch("sd", "/stream?chunks=4&ms=300")
     assert stream.status == 200
-    assert stream.body == b"data" * 6
-    silent = await world.fetch("sd", "/work?ms=1800")
+    assert stream.body == b"data" * 4
+    silent = await world.fetch("sd", "/work?ms=1300")
     assert silent.status == 504
     assert "time limit" in silent.json()["message"]
     assert (await world.fetch("sd")).status == 200

@@ -29,8 +29,15 @@ class SlowPod:
         self.begun = asyncio.Event()
         self.taken = 0
         self.refuses = False
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def break_off(self) -> None:
+        """Close every connection at once."""
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             self.begun.set()
@@ -60,7 +67,10 @@ async def slow_service(world: World, limit: int) -> AsyncIterator[SlowPod]:
         pod.port = server.sockets[0].getsockname()[1]
         await world.endpoint("up-00001", pod)
         await world.leads_to("up-00001", pod)
-        yield slow
+        try:
+            yield slow
+        finally:
+            slow.break_off()
 
 
 def most_memory(world: World) -> int:

@@ -247,12 +247,15 @@ async def running_gateway(
     settings = GatewaySettings(data_dir=directory, **chosen)
     async with AsyncExitStack() as stack:
         api = api or await stack.enter_async_context(running_api(directory))
-        world = World(api, settings, stack)
+        traffic = AsyncExitStack()
+        world = World(api, settings, traffic)
         await world.start()
         try:
             yield world
         finally:
             await world.end_agent()
+            # HAProxy would give what is in flight some seconds.
+            await traffic.aclose()
             await world.gateway.stop_proxy()
 
 

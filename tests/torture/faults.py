@@ -152,7 +152,7 @@ class Faults:
     async def _kill_control_plane(self) -> None:
         fault = Fault("control plane", time.monotonic())
         self.done.append(fault)
-        await asyncio.to_thread(self._platform.kill_control_plane)
+        await asyncio.to_thread(self._platform.end_control_plane)
         await asyncio.sleep(self._chance.uniform(0, 2))
         if self._chance.random() < 0.5:
             self._kill_pod(self._chance.choice(list(self._crowds)))

@@ -37,14 +37,14 @@ async def test_invariants_hold_whatever_happens(
     reports.mkdir()
     images = (IMAGES, Path(__file__).parent / "images")
     with running_platform(tmp_path / "platform", images=images) as platform:
-        _quick_zero(platform)
+        platform.configure_autoscaler(stable_window="6s", scale_to_zero_grace_period="1s")
         crowds = {
             name: Crowd(platform.gateway_port, name, Habits(), seed=_SEED) for name in _LIMITS
         }
         faults = Faults(platform, reports, crowds, _LIMITS, seed=_SEED)
         for name in _LIMITS:
             faults.deploy(name)
-            platform.kubectl("wait", f"ksvc/{name}", "--for=condition=Ready", "--timeout=60s")
+            platform.wait_ready(f"ksvc/{name}")
         pulse = Pulse(platform.gateway_port)
         began = time.monotonic()
         try:
@@ -74,13 +74,6 @@ async def test_invariants_hold_whatever_happens(
     assert any(request.left and request.number in reached for request in sent)
     kinds = {fault.kind for fault in faults.done}
     assert kinds == {"pod", "proxy", "control plane", "upgrade", "revision"}
-
-
-def _quick_zero(platform: Platform) -> None:
-    platform.kubectl(
-        "patch", "configmap/config-autoscaler", "--namespace=knative-serving", "--type=merge",
-        '--patch={"data":{"stable-window":"6s","scale-to-zero-grace-period":"1s"}}',
-    )  # fmt: skip
 
 
 def _wait_for_zero(platform: Platform) -> None:
