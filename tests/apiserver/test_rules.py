@@ -55,6 +55,7 @@ PAIR = {"a": INTEGER, "b": INTEGER}
         ("self.maps.all(m, m.?k.orValue('x') in ['x', 'v'])", {"maps": [{"k": "v"}, {}]}),
         ("self.maps[0].?k.orValue('self.?a') == 'self.?a'", {"maps": [{}]}),
         ("self.text.matches('^a.?[?-]b$')", {"text": "a-b"}),
+        ("'%s has %d'.format([self.text, self.a]) == 'x has 1'", {"text": "x", "a": 1}),
         ("!format.dns1123Label().validate(self.text).hasValue()", {"text": "a-b"}),
         ("format.named('uuid').value().validate(self.text).hasValue()", {"text": "a-b"}),
         ("!format.dns1123LabelPrefix().validate(self.text).hasValue()", {"text": "a-"}),
@@ -199,3 +200,42 @@ async def test_a_kind_with_rules(tmp_path) -> None:
             await client.patch(WIDGETS, "w", {"spec": {"size": 9}}, namespace="default")
         with pytest.raises(Invalid, match=r"status: .*failed rule: self.seen >= 0"):
             await client.update(WIDGETS, {**made, "status": {"seen": -1}}, subresource="status")
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("'%s, %s and %s'.format([self.a, true, null])", "1, true and null"),
+        ("'%s'.format([[1, 'b', 2.5]])", "[1, b, 2.5]"),
+        ("'%s'.format([{'b': 2.0, 'a': [1]}])", "{a: [1], b: 2}"),
+        ("'%s, %s'.format([1e20, b'ab'])", "100000000000000000000, ab"),
+        ("'%s'.format([timestamp('2026-01-02T03:04:05Z')])", "2026-01-02T03:04:05Z"),
+        ("'%s'.format([duration('90m')])", "5400s"),
+        ("'%d %% of %.2f, %f'.format([50, 1.005, 2])", "50 % of 1.00, 2.000000"),
+        ("'%.3e'.format([1234.5])", "1.234e+03"),
+        ("'%b %b %o'.format([5, true, 8])", "101 1 10"),
+        ("'%x %X %x'.format([255, 255, 'hi'])", "ff FF 6869"),
+        ("'none'.format([])", "none"),
+    ],
+)
+def test_texts_are_put_together(expression: str, text: str) -> None:
+    rule = {"rule": "false", "messageExpression": expression}
+    schema = {"type": "object", "properties": PAIR, RULES: [rule]}
+    assert judged(schema, {"a": 1}) == [f'spec: Invalid value: "object": {text}']
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("'%d'.format(['x'])", "decimal clause can only be used on integers, was given x"),
+        ("'%d'.format([true])", "decimal clause can only be used on integers, was given true"),
+        ("'%f'.format(['x'])", "fixed-point clause can only be used on numbers, was given x"),
+        ("'%s %s'.format(['x'])", "too few arguments to format"),
+        ("'%q'.format(['x'])", 'unrecognized formatting clause "q"'),
+        ("'%.999999999f'.format([1.0])", "more than 1000 decimals"),
+    ],
+)
+def test_a_text_that_cannot_be_put_together(expression: str, problem: str) -> None:
+    [said] = judged(ruled(f"{expression} == ''", properties=PAIR), {"a": 1})
+    assert "rule evaluation error" in said
+    assert problem in said

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
+from tidegate.apiserver.registry.ruletexts import format_text
 from tidegate.apiserver.registry.rulevalues import VALUE_FUNCTIONS
 
 
@@ -93,6 +94,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "charAt": _char_at,
     "find": _find,
     "findAll": _find_all,
+    "format": format_text,
     "indexOf": _index_of,
     "isSorted": _is_sorted,
     "join": _join,
