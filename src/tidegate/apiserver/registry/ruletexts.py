@@ -1,4 +1,4 @@
-"""`'%s has %d'.format([name, number])` in rules, by the definition of the language's strings library.
+"""`'%s has %d'.format([name, number])` in rules, by the definition of the language's own library.
 
 https://pkg.go.dev/github.com/google/cel-go/ext#Strings
 """
