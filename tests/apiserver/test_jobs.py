@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.apiserver.objects import job
 from tests.support.api import running_api
 from tidegate.apiserver.options import DeleteOptions
 from tidegate.apiserver.requests import RequestContext, User
@@ -12,23 +13,6 @@ from tidegate.kube.objects import thaw
 from tidegate.kube.resources import JOBS
 
 UID = "batch.kubernetes.io/controller-uid"
-
-
-def job(name="pi", **spec):
-    template = {
-        "spec": {
-            "restartPolicy": "Never",
-            "containers": [{"name": "main", "image": "counter:v1"}],
-        }
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name, "namespace": "default"},
-        "spec": {"template": template, **spec},
-    }
-
-
 CONDITION = {"type": "DisruptionTarget"}
 
 

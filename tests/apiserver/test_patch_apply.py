@@ -6,20 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
+from tests.apiserver.applying import ALICE, BOB, CONFIGS, PLACE, apply_purely
 from tests.support.api import running_api
-from tidegate.apiserver.patch.apply import Manager, server_side_apply
 from tidegate.apiserver.patch.fieldsets import field_set, from_fields_v1, to_fields_v1
-from tidegate.apiserver.registry.builtin import default_registry
 from tidegate.apiserver.requests import RequestContext, User
 from tidegate.kube.client import PatchType
 from tidegate.kube.errors import Conflict, Invalid
 from tidegate.kube.objects import thaw
 from tidegate.kube.resources import DEPLOYMENTS
-
-REGISTRY = default_registry()
-PLACE = REGISTRY.place(REGISTRY.of(DEPLOYMENTS))
 
 
 def deployment(**spec) -> dict:
@@ -138,32 +133,6 @@ async def test_a_manager_must_have_a_name(tmp_path):
     async with applying(tmp_path) as (_, apply):
         with pytest.raises(Invalid, match="fieldManager"):
             await apply("", deployment())
-
-
-NAMES = st.sampled_from(["a", "b", "c"])
-CONFIGS = st.builds(
-    lambda labels, containers, replicas: {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web", **({"labels": labels} if labels else {})},
-        "spec": {
-            **({"replicas": replicas} if replicas is not None else {}),
-            "template": {
-                "spec": {"containers": [{"name": n, "image": i} for n, i in containers.items()]}
-            },
-        },
-    },
-    st.dictionaries(NAMES, NAMES, max_size=3),
-    st.dictionaries(NAMES, NAMES, min_size=1, max_size=3),
-    st.none() | st.integers(0, 3),
-)
-ALICE = Manager("alice", "Apply", "apps/v1")
-BOB = Manager("bob", "Apply", "apps/v1")
-
-
-def apply_purely(live, config, manager):
-    result, managed = server_side_apply(live, config, PLACE, manager, force=True, now="now")
-    return {**result, "metadata": {**result["metadata"], "managedFields": managed}}
 
 
 @given(CONFIGS, CONFIGS, CONFIGS)

@@ -8,15 +8,7 @@ import jsonpatch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.apiserver.test_patch_apply import (
-    ALICE,
-    BOB,
-    CONFIGS,
-    NAMES,
-    PLACE,
-    REGISTRY,
-    apply_purely,
-)
+from tests.apiserver.applying import ALICE, BOB, CONFIGS, NAMES, PLACE, REGISTRY, apply_purely
 from tests.support.api import running_api
 from tidegate.apiserver.patch.fieldsets import (
     field_set,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.test_custom_kinds import (
+from tests.apiserver.custom_kinds import (
     WIDGETS,
     definition,
     established,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pytest
 import yaml
 from typer.testing import CliRunner
 
-from tests.apiserver.http.conftest import Face, face, needs_kubectl
+from tests.apiserver.http.face import Face, needs_kubectl, running_face
 from tidegate.apis.registry import KINDS
 from tidegate.cli.main import app
-
-__all__ = ["face"]
 
 SERVICE = """
 apiVersion: serving.example.com/v1
@@ -23,6 +24,12 @@ spec:
       containerConcurrency: 1
       containers: [{image: hello, ports: [{containerPort: 8080}]}]
 """
+
+
+@pytest.fixture
+async def face(tmp_path: Path) -> AsyncIterator[Face]:
+    async with running_face(tmp_path) as running:
+        yield running
 
 
 def printed() -> str:

@@ -15,7 +15,6 @@ import httpx
 from tests.e2e.platform import Platform
 
 Obj = dict[str, Any]
-
 SERVING = "/apis/serving.knative.dev/v1"
 MAPPINGS = "/apis/serving.knative.dev/v1beta1"
 AUTOSCALING = "/apis/autoscaling.internal.knative.dev/v1alpha1"
@@ -37,6 +36,8 @@ DENIED = (
     "validation failed: "
 )
 TIMEOUT = 60.0
+# The group of the annotations that autoscalers read.
+SCALING = "autoscaling.knative.dev"
 
 
 class Api:
@@ -241,6 +242,13 @@ def with_annotations(annotations: dict[str, str], *, name: str = "hello") -> Obj
     """A Service with annotations on its template."""
     obj = service(name)
     obj["spec"]["template"]["metadata"] = {"annotations": annotations}
+    return obj
+
+
+def with_template_name(name: str) -> Obj:
+    """A Service whose next Revision is called so."""
+    obj = service()
+    obj["spec"]["template"]["metadata"] = {"name": name}
     return obj
 
 

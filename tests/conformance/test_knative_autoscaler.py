@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.conformance.knative import Api, Obj, condition, pod_spec, with_annotations
+from tests.conformance.knative import SCALING, Api, Obj, condition, pod_spec, with_annotations
 
-SCALING = "autoscaling.knative.dev"
 KPA = "kpa.autoscaling.knative.dev"
 # Seconds: more than a window, so that its average is that of the load.
 LASTING = "9"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.knative import (
+    SCALING,
     Api,
     Obj,
     condition,
@@ -17,7 +18,6 @@ from tests.conformance.knative import (
 )
 
 SERVING = "serving.knative.dev"
-SCALING = "autoscaling.knative.dev"
 NETWORKING = "networking.knative.dev"
 NAME = "labelled"
 TEMPLATE_ANNOTATIONS = f"spec.template.metadata.annotations.{SCALING}"

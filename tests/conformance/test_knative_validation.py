@@ -7,21 +7,20 @@ from typing import Any
 import pytest
 
 from tests.conformance.knative import (
+    SCALING,
     Api,
     Obj,
     container_of,
-    good,
     pod_spec,
-    refused,
     service,
     with_annotations,
     with_spec,
+    with_template_name,
 )
 
 TEMPLATE = "spec.template.spec"
 CONTAINER = f"{TEMPLATE}.containers[0]"
 ANNOTATIONS = "spec.template.metadata.annotations"
-SCALING = "autoscaling.knative.dev"
 SIDECAR = "queue.sidecar.serving.knative.dev"
 DNS_1035 = "not a DNS 1035 label: [a DNS-1035 label must consist of lower case alphanumeric"
 
@@ -29,12 +28,6 @@ DNS_1035 = "not a DNS 1035 label: [a DNS-1035 label must consist of lower case a
 def with_traffic(*targets: Obj) -> Obj:
     obj = service()
     obj["spec"]["traffic"] = list(targets)
-    return obj
-
-
-def with_template_name(name: str) -> Obj:
-    obj = service()
-    obj["spec"]["template"]["metadata"] = {"name": name}
     return obj
 
 
@@ -64,7 +57,6 @@ def two(first: Obj, second: Obj) -> Obj:
 
 PORT: Obj = {"ports": [{"containerPort": 8080}]}
 READY: Obj = {"tcpSocket": {}, "successThreshold": 1}
-
 REFUSED: dict[str, tuple[Obj, str]] = {
     # Names
     "service name": (with_metadata(name="1st"), f"{DNS_1035}"),
@@ -480,107 +472,6 @@ def test_several_complaints_come_together(api: Api) -> None:
         f"expected 0 <= -1 <= 1000: {TEMPLATE}.containerConcurrency",
         f"expected 0 <= 601 <= 600: {TEMPLATE}.timeoutSeconds",
     ]
-
-
-def test_a_template_with_a_name_changes_only_with_it(api: Api) -> None:
-    obj = with_template_name("named-one")
-    obj["metadata"]["name"] = "named"
-    api.create("services", obj)
-    shorter: Obj = {"spec": {"template": {"spec": {"timeoutSeconds": 11}}}}
-    message = refused(api.merge("services", "named", shorter))
-    assert message.startswith(
-        "Saw the following changes without a name change (-old +new): spec.template.metadata.name\n"
-    )
-    assert message.endswith("\nspec.timeoutSeconds:\n\t-: 300\n\t+: 11")
-    containers = [{"image": "other", "name": "user-container", "env": [{"name": "A"}]}]
-    image: Obj = {"spec": {"template": {"spec": {"containers": containers}}}}
-    message = refused(api.merge("services", "named", image))
-    assert 'spec.containers[0].image:\n\t-: "counter"\n\t+: "other"' in message
-    assert 'spec.containers[0].env:\n\t-: <none>\n\t+: [{"name": "A"}]' in message
-    shorter["spec"]["template"]["metadata"] = {"name": "named-two"}
-    assert good(api.merge("services", "named", shorter))["metadata"]["generation"] == 2
-
-
-def test_a_revision_never_changes(api: Api) -> None:
-    api.apply_ready(service("fixed"))
-    for attempt in range(20):
-        revision = api.get("revisions", "fixed-00001")
-        revision["spec"]["timeoutSeconds"] = 11 + attempt
-        response = api.put("revisions", revision)
-        if response.status_code != 409:
-            break
-    message = refused(response)
-    assert message.startswith("Immutable fields changed (-old +new): spec\n")
-    assert "timeoutSeconds" in message
-    patched = api.merge("revisions", "fixed-00001", {"metadata": {"labels": {"a": "b"}}})
-    assert good(patched)["metadata"]["generation"] == 1
-
-
-ROUTE_TARGETS: list[tuple[list[Obj], str]] = [
-    (
-        [{"percent": 100}],
-        "expected exactly one, got neither: "
-        "spec.traffic[0].configurationName, spec.traffic[0].revisionName",
-    ),
-    (
-        [{"configurationName": "a", "revisionName": "b", "percent": 100}],
-        "expected exactly one, got both: "
-        "spec.traffic[0].configurationName, spec.traffic[0].revisionName",
-    ),
-]
-
-
-@pytest.mark.parametrize(("traffic", "message"), ROUTE_TARGETS)
-def test_a_route_names_what_it_leads_to(api: Api, traffic: list[Obj], message: str) -> None:
-    route = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Route",
-        "metadata": {"name": "alone"},
-        "spec": {"traffic": traffic},
-    }
-    assert api.refusal("routes", route) == message
-
-
-def mapping(domain: str, **ref: str) -> Obj:
-    reference = {"kind": "Service", "name": "hello", "apiVersion": "serving.knative.dev/v1"}
-    return {
-        "apiVersion": "serving.knative.dev/v1beta1",
-        "kind": "DomainMapping",
-        "metadata": {"name": domain},
-        "spec": {"ref": {**reference, **ref}},
-    }
-
-
-MAPPINGS: list[tuple[Obj, str]] = [
-    *(
-        (
-            mapping(name),
-            f'invalid name "{name}": must not be a subdomain of cluster local domain '
-            '"cluster.local": metadata.name',
-        )
-        for name in ("x.svc.cluster.local", "svc.cluster.local", "x.cluster.local")
-    ),
-    (
-        mapping("shop"),
-        'invalid name "shop": name: Invalid value: "shop": should be a domain with at least two '
-        "segments separated by dots: metadata.name",
-    ),
-    (
-        {**mapping(""), "metadata": {"name": "shop.example.org", "generateName": "shop"}},
-        "must not set the field(s): metadata.generateName",
-    ),
-    (mapping("shop.example.org", name=""), "missing field(s): spec.ref.name"),
-    (mapping("shop.example.org", kind=""), "missing field(s): spec.ref.kind"),
-    (
-        mapping("shop.example.org", namespace="elsewhere"),
-        "mismatched namespaces: spec.ref.namespace\n",
-    ),
-]
-
-
-@pytest.mark.parametrize(("obj", "message"), MAPPINGS)
-def test_domain_mappings(api: Api, obj: Obj, message: str) -> None:
-    assert message in api.refusal("domainmappings", obj)
 
 
 def test_structure_is_checked_before_rules(api: Api) -> None:

@@ -9,28 +9,15 @@ import os
 import select
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
+from tests.gateway.changes import annotate, is_drained, upgrade
 from tests.gateway.clients import fetch
 from tests.gateway.pods import CountingPod
-from tests.gateway.test_rotation import annotate, is_drained
 from tests.gateway.world import NAMESPACE, World
 from tidegate.gateway.haproxy.config import Config
-from tidegate.gateway.settings import GatewaySettings
 from tidegate.kube.objects import Key
-
-
-async def upgrade(world: World, settings: GatewaySettings | None = None) -> int:
-    """End the agent, and start one whose HAProxy is configured otherwise; returns the old pid."""
-    old = world.gateway._plane.process.pid
-    await world.end_agent()
-    further = replace(world.settings, hold_seconds=world.settings.hold_seconds + 1)
-    world.settings = settings or further
-    await world.start()
-    assert world.gateway._plane.process.pid not in (0, old)
-    return old
 
 
 async def _pod_at_work(world: World) -> CountingPod:

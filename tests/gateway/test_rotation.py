@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.gateway.changes import annotate, is_drained
 from tests.gateway.world import World
-from tidegate.kube.objects import annotations_of
 from tidegate.kube.resources import PODS
 
 
@@ -106,15 +106,6 @@ async def test_servers_of_pods_that_are_gone_are_deleted(world: World) -> None:
 
     await world.api.eventually(check)
     assert (await world.fetch("sd")).pod == second.name
-
-
-async def annotate(world: World, pod: str, annotations: dict[str, str | None]) -> None:
-    patch = {"metadata": {"annotations": annotations}}
-    await world.client.patch(PODS, pod, patch, namespace="default")
-
-
-async def is_drained(world: World, pod: str) -> bool:
-    return annotations_of(await world.get(PODS, pod)).get("tidegate.dev/drained") == "gateway"
 
 
 async def test_a_pod_that_is_deleted_gets_nothing_new_though_its_slice_still_says_ready(

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.changes import upgrade
 from tests.gateway.clients import Request
 from tests.gateway.pods import CountingPod
-from tests.gateway.test_handover import upgrade
 from tests.gateway.world import World
 from tidegate.gateway.handover import Predecessor
 from tidegate.gateway.haproxy.process import Process

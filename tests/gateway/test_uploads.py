@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 import websockets
 
-from tests.gateway.test_grpc import GrpcWorld, model
+from tests.gateway.grpc_model import GrpcWorld
 from tests.gateway.world import World
-
-__all__ = ["model"]
 
 _PIECE = bytes(1 << 18)
 _PIECES = 1024

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.observability.test_metrics import LABELS, observed, samples
+from tests.observability.support import LABELS, observed, samples
 from tests.support.objects import pod_autoscaler
 from tests.support.requests import DEMO, Answer
 from tidegate.apis.autoscaling import POD_AUTOSCALERS

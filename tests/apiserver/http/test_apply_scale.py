@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.apiserver.http.conftest import Face
+from tests.apiserver.http.face import Face
 from tests.workloads.support import deployment
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"

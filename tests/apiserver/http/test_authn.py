@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.apiserver.http.conftest import Face
+from tests.apiserver.http.face import Face
 from tidegate.apiserver.authn.tokens import ISSUER
 from tidegate.kube.errors import Forbidden
 from tidegate.kube.resources import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NODES, PODS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.apiserver.http.conftest import Face
+from tests.apiserver.http.face import Face
 from tidegate.apiserver.http.protobuf.wire import read_fields
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.apiserver.http.conftest import Face, needs_kubectl
+from tests.apiserver.http.face import Face, needs_kubectl
 
 CORE = "/api/v1/namespaces/default/events"
 V1 = "/apis/events.k8s.io/v1/namespaces/default/events"

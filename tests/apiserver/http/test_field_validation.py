@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.http.conftest import Face, eventually
+from tests.apiserver.http.face import Face, eventually
 from tests.conformance.objects import definition
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"

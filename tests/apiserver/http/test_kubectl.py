@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tests.apiserver.http.conftest import Face, needs_kubectl
+from tests.apiserver.http.face import Face, needs_kubectl
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SERVICE = EXAMPLES / "stable-diffusion" / "knative-sd-demo.yaml"
 PORTAL = EXAMPLES / "portal" / "portal-server.yaml"
-
 pytestmark = needs_kubectl
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.apiserver.http.conftest import Face
+from tests.apiserver.http.face import Face
 from tests.workloads.support import deployment
 from tidegate.kube.resources import DEPLOYMENTS as RESOURCE
 

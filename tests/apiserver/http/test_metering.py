@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.apiserver.http.conftest import Face
+from tests.apiserver.http.face import Face
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.http.conftest import Face
+from tests.apiserver.http.face import Face
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 APPLY = {"content-type": "application/apply-patch+yaml"}

@@ -12,9 +12,9 @@ from typing import cast
 
 import pytest
 
-from tests.apiserver.http.conftest import Face
-from tests.apiserver.http.test_spdy import opening
-from tests.apiserver.http.test_websockets import PODS, pod
+from tests.apiserver.http.face import Face
+from tests.apiserver.http.pods import PODS, pod
+from tests.apiserver.http.spdy import opening
 from tidegate.apiserver.http import spdy
 from tidegate.apiserver.http.exchange import ClientGoneError
 from tidegate.apiserver.http.paths import ResourcePath

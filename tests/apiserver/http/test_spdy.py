@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.apiserver.http.spdy import opening
 from tidegate.apiserver.http import spdy
-
-
-def opening(stream: int, headers: dict[str, str], deflate, *, last: bool = False) -> bytes:
-    block = len(headers).to_bytes(4, "big")
-    for name, value in headers.items():
-        for text in (name, value):
-            block += len(text).to_bytes(4, "big") + text.encode()
-    packed = deflate.compress(block) + deflate.flush(zlib.Z_SYNC_FLUSH)
-    body = struct.pack("!IIBB", stream, 0, 0, 0) + packed
-    return struct.pack("!HHI", 0x8003, 1, (1 << 24 if last else 0) | len(body)) + body
 
 
 def test_the_dictionary_is_the_protocols() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.http.conftest import Face
-from tests.apiserver.http.test_spdy import opening
+from tests.apiserver.http.face import Face
+from tests.apiserver.http.spdy import opening
 from tidegate.apiserver.http import spdy
 from tidegate.apiserver.http.spdysockets import SpdyProtocol, is_wanted
 

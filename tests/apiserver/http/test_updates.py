@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.apiserver.http.conftest import Face
+from tests.apiserver.http.face import Face
 
 APPS = "/apis/apps/v1/namespaces/default/deployments"
 ACCESS = "/apis/authorization.k8s.io/v1"

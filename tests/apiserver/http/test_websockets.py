@@ -10,12 +10,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.apiserver.http.conftest import Face
+from tests.apiserver.http.face import Face
+from tests.apiserver.http.pods import PODS, pod
 from tests.support.virtual_clock import settle
 from tidegate.apiserver.http.websockets import WebSocket
 from tidegate.kube.waiting import beside
 
-PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
 V5 = "v5.channel.k8s.io"
 
@@ -36,12 +36,6 @@ async def refusal(face: Face, path: str, *, certificate: bool = True, protocol: 
     status = json.loads(response.body or b"")
     assert status["code"] == response.status_code
     return status
-
-
-async def pod(face: Face, *, node: str = "tidegate") -> None:
-    spec = {"containers": [{"name": "c", "image": "i"}], **({"nodeName": node} if node else {})}
-    made = await face.http().post(PODS, json={"metadata": {"name": "p"}, "spec": spec})
-    assert made.status_code == 201, made.text
 
 
 @pytest.mark.parametrize("subresource", ["exec?command=true", "portforward"])

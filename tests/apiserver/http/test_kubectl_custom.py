@@ -6,11 +6,9 @@ import json
 
 import pytest
 
-from tests.apiserver.http.conftest import Face, face, needs_kubectl
+from tests.apiserver.http.face import Face, needs_kubectl
 
 pytestmark = needs_kubectl
-__all__ = ["face"]
-
 DEFINITION = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
