@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
+from tests.apis.services import (
+    Change,
+    Obj,
+    changed,
+    container,
+    refusal,
+    service,
+    template,
+)
 from tidegate.apis.admission import (
     admit_configuration,
     admit_domain_mapping,
@@ -15,187 +21,12 @@ from tidegate.apis.admission import (
     admit_route,
     admit_service,
 )
-from tidegate.apis.autoscaler_config import AutoscalerConfig
 from tidegate.apis.config_sections import Defaults, Features
-from tidegate.apis.defaults import with_defaults
 from tidegate.apis.settings import ADMISSION, Settings
 from tidegate.kube.errors import BadRequest, Invalid
 from tidegate.kube.objects import thaw
 
-Obj = dict[str, Any]
-Change = Callable[[Obj], object]
-
-DENIED = (
-    'admission webhook "validation.webhook.serving.knative.dev" denied the request: '
-    "validation failed: "
-)
 CONTAINER = "spec.template.spec.containers[0]"
-
-
-@pytest.fixture(autouse=True)
-def _default_settings() -> Any:
-    yield
-    ADMISSION.current = Settings()
-
-
-def service(**spec: Any) -> Obj:
-    return {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "hello", "namespace": "default"},
-        "spec": {"template": {"spec": {"containers": [{"image": "hello:1"}], **spec}}},
-    }
-
-
-def container(obj: Obj) -> Obj:
-    return obj["spec"]["template"]["spec"]["containers"][0]
-
-
-def template(obj: Obj) -> Obj:
-    return obj["spec"]["template"]
-
-
-def annotate(obj: Obj, **annotations: str) -> None:
-    metadata = template(obj).setdefault("metadata", {})
-    metadata["annotations"] = {
-        f"autoscaling.knative.dev/{name.replace('_', '-')}": value
-        for name, value in annotations.items()
-    }
-
-
-def changed(change: Change) -> Obj:
-    obj = service()
-    change(obj)
-    return obj
-
-
-def refusal(obj: Obj, old: Obj | None = None) -> str:
-    with pytest.raises(BadRequest) as caught:
-        admit_service(obj, old, "me")
-    assert caught.value.message.startswith(DENIED)
-    return caught.value.message.removeprefix(DENIED)
-
-
-def test_defaults_of_a_service() -> None:
-    assert admit_service(service(), None, "me")["spec"] == {
-        "template": {
-            "spec": {
-                "containers": [
-                    {
-                        "name": "user-container",
-                        "image": "hello:1",
-                        "readinessProbe": {"tcpSocket": {"port": 0}, "successThreshold": 1},
-                        "resources": {},
-                    }
-                ],
-                "containerConcurrency": 0,
-                "enableServiceLinks": False,
-                "timeoutSeconds": 300,
-            }
-        },
-        "traffic": [{"percent": 100, "latestRevision": True}],
-    }
-
-
-def test_the_object_given_is_not_changed() -> None:
-    obj = service()
-    admit_service(obj, None, "me")
-    assert obj == service()
-
-
-def test_defaults_settle_at_once() -> None:
-    once = admit_service(service(), None, "me")
-    assert admit_service(once, once, "me") == once
-
-
-def test_probes_with_a_period_get_thresholds() -> None:
-    obj = changed(
-        lambda o: container(o).update(readinessProbe={"httpGet": {"path": "/"}, "periodSeconds": 1})
-    )
-    assert container(admit_service(obj, None, "me"))["readinessProbe"] == {
-        "httpGet": {"path": "/"},
-        "periodSeconds": 1,
-        "successThreshold": 1,
-        "failureThreshold": 3,
-        "timeoutSeconds": 1,
-    }
-
-
-def test_several_containers_are_numbered_and_only_one_is_probed() -> None:
-    obj = service()
-    obj["spec"]["template"]["spec"]["containers"] = [
-        {"image": "a:1", "ports": [{"containerPort": 9000}]},
-        {"image": "b:1"},
-    ]
-    containers = template(admit_service(obj, None, "me"))["spec"]["containers"]
-    assert [item["name"] for item in containers] == ["user-container-0", "user-container-1"]
-    assert "readinessProbe" in containers[0]
-    assert "readinessProbe" not in containers[1]
-
-
-def test_mounts_are_read_only_unless_the_volume_is_empty() -> None:
-    obj = service(
-        volumes=[
-            {"name": "conf", "configMap": {"name": "c"}},
-            {"name": "scratch", "emptyDir": {}},
-        ]
-    )
-    container(obj)["volumeMounts"] = [
-        {"name": "conf", "mountPath": "/conf"},
-        {"name": "scratch", "mountPath": "/scratch"},
-    ]
-    mounts = container(admit_service(obj, None, "me"))["volumeMounts"]
-    assert [item.get("readOnly") for item in mounts] == [True, None]
-
-
-def test_cluster_defaults_count() -> None:
-    ADMISSION.current = Settings(
-        defaults=Defaults(
-            revision_timeout_seconds=60,
-            revision_response_start_timeout_seconds=30,
-            container_concurrency=4,
-            revision_cpu_request="100m",
-            revision_memory_limit="1Gi",
-        )
-    )
-    spec = template(admit_service(service(), None, "me"))["spec"]
-    assert spec["timeoutSeconds"] == 60
-    assert spec["responseStartTimeoutSeconds"] == 30
-    assert spec["containerConcurrency"] == 4
-    assert spec["containers"][0]["resources"] == {
-        "requests": {"cpu": "100m"},
-        "limits": {"memory": "1Gi"},
-    }
-
-
-def test_objects_that_were_never_admitted_get_their_defaults_later() -> None:
-    raw = service()
-    assert with_defaults(raw, Settings())["spec"] == admit_service(raw, None, "me")["spec"]
-    assert raw == service()
-
-
-def test_objects_that_were_admitted_keep_their_defaults() -> None:
-    admitted = admit_service(service(), None, "me")
-    later = Settings(defaults=Defaults(revision_cpu_request="1"))
-    assert with_defaults(admitted, later) is admitted
-
-
-def test_authors_are_noted() -> None:
-    created = admit_service(service(), None, "alice")
-    keys = ("serving.knative.dev/creator", "serving.knative.dev/lastModifier")
-    assert [created["metadata"]["annotations"][key] for key in keys] == ["alice", "alice"]
-    same = admit_service(created, created, "bob")
-    assert [same["metadata"]["annotations"][key] for key in keys] == ["alice", "alice"]
-    new = thaw(created)
-    container(new)["image"] = "hello:2"
-    del new["metadata"]["annotations"]
-    later = admit_service(new, created, "bob")
-    assert [later["metadata"]["annotations"][key] for key in keys] == ["alice", "bob"]
-    forged = thaw(created)
-    forged["metadata"]["annotations"]["serving.knative.dev/creator"] = "mallory"
-    assert refusal(forged, created) == (
-        "annotation value is immutable: metadata.annotations.serving.knative.dev/creator"
-    )
 
 
 @pytest.mark.parametrize(
@@ -398,71 +229,6 @@ def test_authors_are_noted() -> None:
 )
 def test_refusals_name_the_field(change: Change, message: str) -> None:
     assert refusal(changed(change)) == message
-
-
-@pytest.mark.parametrize(
-    ("annotations", "message"),
-    [
-        ({"min_scale": "x"}, "invalid value: x: {}min-scale"),
-        ({"min_scale": "-1"}, "expected 0 <= -1 <= 2147483647: {}min-scale"),
-        (
-            {"min_scale": "5", "max_scale": "2"},
-            "max-scale=2 is less than min-scale=5: {}max-scale, {}min-scale",
-        ),
-        ({"class": "foo.autoscaling.knative.dev"}, "invalid value: foo.{}class"),
-        ({"target": "0.001"}, "target 0.001 should be at least 0.01: {}target"),
-        (
-            {"target_utilization_percentage": "0"},
-            "expected 1 <= 0 <= 100: {}target-utilization-percentage",
-        ),
-        ({"window": "5s"}, "expected 6s <= 5s <= 1h0m0s: {}window"),
-        ({"window": "60.5s"}, "must be specified with at most second precision: {}window"),
-        ({"metric": "cpu"}, "invalid value: cpu: {}metric"),
-        ({"initial_scale": "0"}, "invalid value: 0: {}initial-scale=0 not allowed by cluster"),
-        (
-            {"activation_scale": "1"},
-            "activation-scale=1 must be greater than 1: {}activation-scale",
-        ),
-        ({"target_burst_capacity": "-2"}, "invalid value: -2: {}target-burst-capacity"),
-    ],
-)
-def test_scaling_annotations_are_checked(annotations: dict[str, str], message: str) -> None:
-    text = refusal(changed(lambda o: annotate(o, **annotations)))
-    prefix = "spec.template.metadata.annotations.autoscaling.knative.dev/"
-    if "class" in annotations:
-        assert text == f"invalid value: {annotations['class']}: {prefix}class"
-    else:
-        assert text == message.replace("{}", prefix)
-
-
-def test_the_metrics_of_a_class_are_its_own() -> None:
-    prefix = "spec.template.metadata.annotations.autoscaling.knative.dev/"
-    for scaler, metric in (("kpa", "memory"), ("hpa", "")):
-        annotations = {"class": f"{scaler}.autoscaling.knative.dev", "metric": metric}
-        text = refusal(changed(lambda o, given=annotations: annotate(o, **given)))
-        assert text == f"invalid value: {metric}: {prefix}metric"
-
-
-@pytest.mark.parametrize(
-    "annotations",
-    [
-        {"class": "mpa.autoscaling.knative.dev", "metric": "anything"},
-        {"class": "hpa.autoscaling.knative.dev", "metric": "cpu", "target": "70"},
-        {"class": "hpa.autoscaling.knative.dev", "metric": "memory", "target": "256"},
-        {"class": "scaler.example.com"},
-        {"window": "1h", "scale_down_delay": "15m", "target": "0.5"},
-        {"max_scale": "0", "min_scale": "3", "target_burst_capacity": "-1"},
-        {"activation_scale": "3", "max_scale": "5"},
-    ],
-)
-def test_good_scaling_annotations_pass(annotations: dict[str, str]) -> None:
-    admit_service(changed(lambda o: annotate(o, **annotations)), None, "me")
-
-
-def test_the_cluster_limits_the_scale() -> None:
-    ADMISSION.current = Settings(autoscaler=AutoscalerConfig(max_scale_limit=10))
-    assert "expected 1 <= 11 <= 10" in refusal(changed(lambda o: annotate(o, max_scale="11")))
-    assert "max-scale=0 (unlimited)" in refusal(changed(lambda o: annotate(o, max_scale="0")))
 
 
 def test_a_feature_allows_its_field() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.apiserver.objects import job
+from tests.apiserver.minimal import job
 from tests.support.api import running_api
 from tidegate.apiserver.options import DeleteOptions
 from tidegate.apiserver.requests import RequestContext, User

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.apiserver.objects import job
+from tests.apiserver.minimal import job
 from tests.support.api import running_api
 from tidegate.kube.errors import Invalid
 from tidegate.kube.objects import annotations_of, labels_of, thaw

@@ -11,7 +11,7 @@ from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
 from tests.autoscaling.support import settings
-from tests.autoscaling.test_scaler import world_of
+from tests.autoscaling.world import world_of
 from tidegate.apis.autoscaling import HPA_CLASS
 from tidegate.apiserver.metrics import Metrics
 from tidegate.autoscaling.policies import hpa
