@@ -1,4 +1,4 @@
-"""What the API fills into a new pod: defaults, tolerations, priority, and its account's token."""
+"""What the API fills into a new pod: defaults, tolerations, and its account's token."""
 
 from __future__ import annotations
 
@@ -81,52 +81,15 @@ async def test_pods_tolerate_a_lost_node_for_a_while(tmp_path, asked, added):
         assert patched["spec"] == made["spec"]
 
 
-@pytest.mark.parametrize(
-    ("spec", "priority"),
-    [
-        ({}, 0),
-        ({"priority": 0, "preemptionPolicy": "PreemptLowerPriority"}, 0),
-        ({"priorityClassName": "system-node-critical"}, 2_000_001_000),
-        ({"priorityClassName": "of-another-cluster"}, 0),
-    ],
-)
-async def test_pods_have_the_priority_of_their_class(tmp_path, spec, priority):
-    async with running_api(tmp_path) as api:
-        client = api.client()
-        made = await client.create(r.PODS, pod(**spec))
-        assert made["spec"]["priority"] == priority
-        assert made["spec"]["preemptionPolicy"] == "PreemptLowerPriority"
-        sent = thaw(made)
-        for name in ("priority", "preemptionPolicy"):
-            del sent["spec"][name]
-        assert (await client.update(r.PODS, sent))["spec"] == made["spec"]
-
-
-@pytest.mark.parametrize(
-    ("spec", "problem"),
-    [
-        ({"priority": 5}, "the integer value of priority (5) must not be provided in pod spec"),
-        (
-            {"preemptionPolicy": "Never"},
-            "the string value of PreemptionPolicy (Never) must not be provided in pod spec;"
-            " priority admission controller computed PreemptLowerPriority from the given"
-            " PriorityClass name",
-        ),
-    ],
-)
-async def test_a_pod_does_not_choose_its_priority(tmp_path, spec, problem):
-    async with running_api(tmp_path) as api:
-        with pytest.raises(Forbidden, match=re.escape(problem)):
-            await api.client().create(r.PODS, pod(**spec))
-
-
 async def test_a_pod_stored_without_a_priority_can_be_changed(tmp_path):
     async with running_api(tmp_path) as api:
         client = api.client()
-        made = await client.create(r.PODS, pod())
+        made = thaw(await client.create(r.PODS, pod()))
         stored = thaw(made)
-        for name in ("priority", "preemptionPolicy", "tolerations"):
-            del stored["spec"][name]
+        del stored["spec"]["tolerations"]
+        for old in (made, stored):
+            for name in ("priority", "preemptionPolicy"):
+                del old["spec"][name]
         errors = FieldErrors()
         validate_pod(made, stored, errors)
         errors.raise_for(r.PODS, made)

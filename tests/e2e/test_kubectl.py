@@ -188,6 +188,26 @@ def test_discovery_and_explain(platform: Platform) -> None:
     assert "replicas" in platform.kubectl("explain", "deployment.spec").stdout
 
 
+def test_a_priority_class(platform: Platform) -> None:
+    platform.kubectl("create", "priorityclass", "high", "--value=1000", "--description=matters")
+    rows = [line.split() for line in platform.kubectl("get", "pc").stdout.splitlines()]
+    assert rows[0] == ["NAME", "VALUE", "GLOBAL-DEFAULT", "AGE", "PREEMPTIONPOLICY"]
+    assert ["high", "1000", "false", rows[1][3], "PreemptLowerPriority"] == rows[1]
+    assert [row[0] for row in rows[2:]] == ["system-cluster-critical", "system-node-critical"]
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "important"},
+        "spec": {
+            "priorityClassName": "high",
+            "containers": [{"name": "main", "image": "counter"}],
+        },
+    }
+    platform.apply(yaml.safe_dump(manifest))
+    assert platform.get("pod", "important")["spec"]["priority"] == 1000
+    platform.kubectl("delete", "pod/important", "priorityclass/high", "--grace-period=1")
+
+
 def test_rights_are_enforced(platform: Platform) -> None:
     platform.kubectl("create", "serviceaccount", "limited")
     token = platform.kubectl("create", "token", "limited").stdout.strip()

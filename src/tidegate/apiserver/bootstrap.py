@@ -13,6 +13,7 @@ from tidegate.apiserver.authz.policy import (
 )
 from tidegate.apiserver.authz.rbac import aggregated, rules_of, uncovered
 from tidegate.apiserver.registry.kinds.allocation import SERVICE_NETWORK
+from tidegate.apiserver.registry.kinds.priorityclasses import system_classes
 from tidegate.kube.client import Client
 from tidegate.kube.errors import AlreadyExists, NotFound
 from tidegate.kube.objects import Object, annotations_of, name_of, namespace_of
@@ -21,6 +22,7 @@ from tidegate.kube.resources import (
     CLUSTER_ROLES,
     ENDPOINT_SLICES,
     NAMESPACES,
+    PRIORITY_CLASSES,
     SERVICE_ACCOUNTS,
     SERVICES,
     Resource,
@@ -52,6 +54,7 @@ async def bootstrap(client: Client, *, node: str, address: str, port: int) -> No
     await asyncio.gather(
         *(_ensure(client, NAMESPACES, _namespace(name)) for name in _NAMESPACES),
         *(_ensure_role(client, role) for role in roles),
+        *(_ensure(client, PRIORITY_CLASSES, one) for one in system_classes()),
         *(_ensure(client, CLUSTER_ROLE_BINDINGS, b) for b in cluster_role_bindings(node)),
     )
     await asyncio.gather(

@@ -71,6 +71,9 @@ JOBS = Resource("batch", "v1", "Job", "jobs", True, (), ("all",))
 INGRESSES = Resource("networking.k8s.io", "v1", "Ingress", "ingresses", True, ("ing",))
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases")
+PRIORITY_CLASSES = Resource(
+    "scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", False, ("pc",)
+)
 
 NODE_METRICS = Resource("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", False)
 POD_METRICS = Resource("metrics.k8s.io", "v1beta1", "PodMetrics", "pods")

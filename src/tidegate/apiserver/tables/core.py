@@ -40,6 +40,11 @@ def _lease(obj: Object, now: float) -> list[Cell]:
     return [name_of(obj), part(obj, "spec").get("holderIdentity", ""), age_of(obj, now)]
 
 
+def _priority_class(obj: Object, now: float) -> list[Cell]:
+    is_default = bool(obj.get("globalDefault"))
+    return [name_of(obj), obj["value"], is_default, age_of(obj, now), obj["preemptionPolicy"]]
+
+
 def _node(obj: Object, now: float) -> list[Cell]:
     info = part(obj, "status", "nodeInfo")
     return [
@@ -106,6 +111,16 @@ CONFIG_MAPS = Layout((NAME, Column("Data"), AGE), _config_map)
 SECRETS = Layout((NAME, Column("Type"), Column("Data"), AGE), _secret)
 SERVICE_ACCOUNTS = Layout((NAME, Column("Secrets"), AGE), _service_account)
 LEASES = Layout((NAME, Column("Holder"), AGE), _lease)
+PRIORITY_CLASSES = Layout(
+    (
+        NAME,
+        Column("Value", "integer"),
+        Column("Global-Default", "boolean"),
+        AGE,
+        Column("PreemptionPolicy"),
+    ),
+    _priority_class,
+)
 NODES = Layout(
     (
         NAME,

@@ -32,6 +32,7 @@ _LAYOUTS: Mapping[tuple[str, str], Layout] = {
     ("networking.k8s.io", "ingresses"): network.INGRESSES,
     ("discovery.k8s.io", "endpointslices"): network.ENDPOINT_SLICES,
     ("coordination.k8s.io", "leases"): core.LEASES,
+    ("scheduling.k8s.io", "priorityclasses"): core.PRIORITY_CLASSES,
     ("apiextensions.k8s.io", "customresourcedefinitions"): core.CREATED_AT,
     ("metrics.k8s.io", "nodes"): metrics.NODE_METRICS,
     ("metrics.k8s.io", "pods"): metrics.POD_METRICS,

@@ -12,6 +12,7 @@ from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.core import CORE_KINDS
 from tidegate.apiserver.registry.kinds.events import EVENT_KINDS
 from tidegate.apiserver.registry.kinds.jobs import JOB_KINDS
+from tidegate.apiserver.registry.kinds.priorityclasses import PRIORITY_CLASS_KINDS
 from tidegate.apiserver.registry.kinds.services import SERVICE_KINDS
 from tidegate.apiserver.registry.kinds.workloads import WORKLOAD_KINDS
 from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
@@ -23,6 +24,7 @@ BUILTIN_KINDS = (
     *JOB_KINDS,
     *SERVICE_KINDS,
     *CLUSTER_KINDS,
+    *PRIORITY_CLASS_KINDS,
     builtin(
         CUSTOM_RESOURCE_DEFINITIONS,
         "apiextensions",

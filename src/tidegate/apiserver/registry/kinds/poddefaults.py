@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegate.apiserver.registry.kinds.podpriority import default_priority, default_tolerations
+from tidegate.apiserver.registry.kinds.podpriority import default_tolerations
 from tidegate.apiserver.values import ensure, mapping, objects, section
 from tidegate.kube.objects import Object
 
@@ -19,7 +19,6 @@ def default_pod(pod: Object) -> None:
     if not spec.get("serviceAccountName"):
         spec["serviceAccountName"] = spec.get("serviceAccount") or "default"
     spec["serviceAccount"] = spec["serviceAccountName"]
-    default_priority(spec)
     default_tolerations(spec)
     status = ensure(pod, "status")
     status.setdefault("phase", "Pending")

@@ -1,54 +1,63 @@
 """What a pod is given of priority and tolerations, as by Kubernetes' admission plugins Priority and
 DefaultTolerationSeconds.
-
-There are the two classes that every cluster has; pods of others, which are no objects here, get the
-priority 0.
 """
 
 from __future__ import annotations
 
 from tidegate.apiserver.refusals import forbidden
+from tidegate.apiserver.registry.kinds.priorityclasses import PREEMPTS, default_class
+from tidegate.apiserver.registry.spec import ClusterView
 from tidegate.apiserver.values import objects
-from tidegate.kube.objects import Object, name_of
-from tidegate.kube.resources import PODS
+from tidegate.kube.objects import Key, Object, name_of
+from tidegate.kube.resources import PODS, PRIORITY_CLASSES
 
-_CLASSES = {
-    "": 0,
-    "system-cluster-critical": 2_000_000_000,
-    "system-node-critical": 2_000_001_000,
-}
-_POLICY = "PreemptLowerPriority"
+PRIORITY_FIELDS = ("priority", "preemptionPolicy")
 _SECONDS = 300
 _TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
-def default_priority(spec: Object) -> None:
-    """Complete `priority` and `preemptionPolicy`, in place."""
-    spec.setdefault("priority", _CLASSES.get(spec.get("priorityClassName") or "", 0))
-    spec.setdefault("preemptionPolicy", _POLICY)
-
-
-def check_priority(pod: Object) -> None:
-    """Refuse a new pod that asks for what only its class can give it.
+def give_priority(pod: Object, view: ClusterView) -> None:
+    """Complete `priority` and `preemptionPolicy` of a new pod by its class, in place.
 
     Raises:
-        Forbidden: its priority is another than that of its class.
+        Forbidden: there is no such class, or the pod asks for what only its class can give it.
     """
     spec = pod["spec"]
-    priority = _CLASSES.get(spec.get("priorityClassName") or "")
-    if priority is None:
-        return
-    for kind, asked, given in (
-        ("integer value of priority", spec["priority"], priority),
-        ("string value of PreemptionPolicy", spec["preemptionPolicy"], _POLICY),
+    given = _class_of(pod, view)
+    if given is not None:
+        spec["priorityClassName"] = name_of(given)
+    priority = given["value"] if given else 0
+    policy = given["preemptionPolicy"] if given else PREEMPTS
+    for field, kind, value in (
+        ("priority", "integer value of priority", priority),
+        ("preemptionPolicy", "string value of PreemptionPolicy", policy),
     ):
-        if asked != given:
+        asked = spec.get(field)
+        if asked is not None and asked != value:
             raise forbidden(
                 PODS,
                 name_of(pod),
                 f"the {kind} ({asked}) must not be provided in pod spec; priority admission"
-                f" controller computed {given} from the given PriorityClass name",
+                f" controller computed {value} from the given PriorityClass name",
             )
+        spec[field] = value
+
+
+def keep_priority(pod: Object, old: Object) -> None:
+    """Give a changed pod what it was given when it was new, in place."""
+    for field in PRIORITY_FIELDS:
+        if field in old["spec"]:
+            pod["spec"].setdefault(field, old["spec"][field])
+
+
+def _class_of(pod: Object, view: ClusterView) -> Object | None:
+    name = pod["spec"].get("priorityClassName")
+    if not name:
+        return default_class(view)
+    found = view.find(PRIORITY_CLASSES, Key("", name))
+    if found is None:
+        raise forbidden(PODS, name_of(pod), f"no PriorityClass with name {name} was found")
+    return found
 
 
 def default_tolerations(spec: Object) -> None:

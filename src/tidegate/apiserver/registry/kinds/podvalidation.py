@@ -11,7 +11,7 @@ from tidegate.apiserver.registry.kinds.checks import (
     within,
 )
 from tidegate.apiserver.registry.kinds.containervalidation import validate_containers
-from tidegate.apiserver.registry.kinds.podpriority import default_priority
+from tidegate.apiserver.registry.kinds.podpriority import PRIORITY_FIELDS
 from tidegate.apiserver.registry.kinds.podsecurity import validate_pod_security
 from tidegate.apiserver.registry.kinds.scheduling import validate_scheduling
 from tidegate.apiserver.registry.kinds.volumevalidation import validate_volumes
@@ -178,8 +178,9 @@ def _fixed_part(spec: Object, old: Object) -> Object:
             container.pop("image", None)
     for name in ("activeDeadlineSeconds", "tolerations"):
         fixed.pop(name, None)
-    # A pod that was stored without them gets them with its first change.
-    default_priority(fixed)
+    for name in PRIORITY_FIELDS:
+        # What a change leaves out stays as it is.
+        fixed.setdefault(name, old.get(name))
     if not old.get("nodeName"):
         fixed.pop("nodeName", None)
         fixed.pop("schedulingGates", None)

@@ -9,7 +9,7 @@ from tidegate.apiserver.registry.kinds.checks import not_negative, supported
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.podaccounts import give_account
 from tidegate.apiserver.registry.kinds.poddefaults import default_pod, default_template
-from tidegate.apiserver.registry.kinds.podpriority import check_priority
+from tidegate.apiserver.registry.kinds.podpriority import give_priority, keep_priority
 from tidegate.apiserver.registry.kinds.podvalidation import validate_pod, validate_template
 from tidegate.apiserver.registry.names import label_value_problem, qualified_problem
 from tidegate.apiserver.registry.spec import ClusterView, ScaleSpec
@@ -158,12 +158,14 @@ def validate_selector(selector: Object, path: str, errors: FieldErrors) -> bool:
 
 def _prepare_pod(pod: Object, old: Object | None, view: ClusterView, errors: FieldErrors) -> None:
     del errors
-    if old is None:
-        give_account(pod, view)
-        check_priority(pod)
-        pin_images(pod, lambda key: view.find(REVISIONS, key))
-        if pod["spec"].get("schedulingGates"):
-            ensure(pod, "status")["conditions"] = [dict(_GATED)]
+    if old is not None:
+        keep_priority(pod, old)
+        return
+    give_account(pod, view)
+    give_priority(pod, view)
+    pin_images(pod, lambda key: view.find(REVISIONS, key))
+    if pod["spec"].get("schedulingGates"):
+        ensure(pod, "status")["conditions"] = [dict(_GATED)]
 
 
 WORKLOAD_KINDS = (

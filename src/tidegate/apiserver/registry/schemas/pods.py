@@ -576,3 +576,14 @@ ServiceAccountTokenProjection:
   expirationSeconds int64
   path! string
 """
+
+SCHEDULING = """
+PriorityClass: What pods that name it have as their priority.
+  apiVersion string # The version of the schema, as GROUP/VERSION.
+  description string # When this class is to be used.
+  globalDefault bool # Whether pods that name no class are of this one.
+  kind string # The kind of the object.
+  metadata meta.ObjectMeta # Name, labels, owners and the like.
+  preemptionPolicy string # Never, or PreemptLowerPriority.
+  value! int32 # The priority; more is more important.
+"""
