@@ -6,13 +6,13 @@ import contextlib
 import copy
 import json
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 
 from tests.e2e.platform import Platform
+from tests.support.waiting import wait_until
 
 Obj = dict[str, Any]
 SERVING = "/apis/serving.knative.dev/v1"
@@ -166,21 +166,13 @@ class Api:
         good(self.http.patch(path, json={"data": data}, headers=MERGE))
         try:
             if until is not None:
-                eventually(until)
+                wait_until(until)
             yield
         finally:
             back = dict.fromkeys(data)
             good(self.http.patch(path, json={"data": back}, headers=MERGE))
             if until is not None:
-                eventually(lambda: not until())
-
-
-def eventually(holds: Callable[[], Any]) -> None:
-    """Wait for what has no event of its own."""
-    end = time.monotonic() + TIMEOUT
-    while not holds():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.01)
+                wait_until(lambda: not until())
 
 
 def good(response: httpx.Response) -> Obj:

@@ -19,12 +19,12 @@ from websockets.sync.client import connect
 from tests.conformance.knative import (
     Api,
     Obj,
-    eventually,
     good,
     pod_spec,
     service,
     with_annotations,
 )
+from tests.support.waiting import wait_until
 
 MINIMUM = {"autoscaling.knative.dev/min-scale": "1"}
 
@@ -164,7 +164,7 @@ class Load:
     def reaches(self, revision: str) -> None:
         """Wait until the revision has answered a request that is asked from now on."""
         before = len(self.answers) + _CLIENTS
-        eventually(lambda: (200, revision) in self.answers[before:])
+        wait_until(lambda: (200, revision) in self.answers[before:])
 
     def stop(self) -> None:
         self._end.set()

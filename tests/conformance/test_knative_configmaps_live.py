@@ -10,13 +10,13 @@ from tests.conformance.knative import (
     Obj,
     condition,
     container_of,
-    eventually,
     good,
     pod_spec,
     service,
     with_annotations,
     with_spec,
 )
+from tests.support.waiting import wait_until
 
 FEATURES = "config-features"
 
@@ -283,7 +283,7 @@ def test_revisions_are_collected(api: Api) -> None:
         return found == ["aged-00001", "aged-00004", "aged-00005"]
 
     with api.settings("config-gc", few):
-        eventually(collected)
+        wait_until(collected)
 
 
 def test_a_container_keeps_its_defaults_when_they_change(api: Api) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.knative import Api, Obj, condition, eventually, good, pod_spec, service
+from tests.conformance.knative import Api, Obj, condition, good, pod_spec, service
+from tests.support.waiting import wait_until
 
 FEATURES = "config-features"
 PORT: Obj = {"containerPort": 8080}
@@ -95,7 +96,7 @@ def test_a_pod_is_ready_with_the_last_of_its_containers(api: Api) -> None:
         (pod,) = pods(api, "probed")
         return condition(pod, "Ready")["status"] == "False"
 
-    eventually(is_out)
+    wait_until(is_out)
 
 
 def test_a_neighbour_that_fails_fails_the_revision(api: Api) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conformance.knative import MERGE, Api, Obj, condition, eventually, good, is_ready
+from tests.conformance.knative import MERGE, Api, Obj, condition, good, is_ready
 from tests.e2e.platform import Platform
+from tests.support.waiting import wait_until
 
 ECHOES = ("foo", "bar", "baz")
 PORTS = {"foo": 57, "bar": 80, "baz": 99}
@@ -91,7 +92,7 @@ def test_a_service_is_served(platform: Platform, api: Api) -> None:
         (entry,) = made["status"][balancer]["ingress"]
         assert entry["ip"] == "127.0.0.1"
     api.delete("ingresses", "basic")
-    eventually(lambda: platform.request("basic.example.com").status_code == 404)
+    wait_until(lambda: platform.request("basic.example.com").status_code == 404)
 
 
 @pytest.mark.parametrize(

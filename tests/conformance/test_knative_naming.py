@@ -8,13 +8,13 @@ import pytest
 from tests.conformance.knative import (
     Api,
     Obj,
-    eventually,
     good,
     is_ready,
     service,
     with_annotations,
 )
 from tests.e2e.platform import Platform
+from tests.support.waiting import wait_until
 
 NAME = "shop"
 TAGGED = {"latestRevision": True, "percent": 100, "tag": "now"}
@@ -295,7 +295,7 @@ def test_clients_find_the_gateway_by_its_service(platform: Platform, api: Api) -
         found = api.http.get(path).json()
         return found.get("status", {}).get("loadBalancer", {}).get("ingress", [])
 
-    eventually(address)
+    wait_until(address)
     (ingress,) = address()
     (port,) = good(api.http.get(path))["spec"]["ports"]
     assert (ingress["ip"], port["port"]) == ("127.0.0.1", platform.gateway_port)

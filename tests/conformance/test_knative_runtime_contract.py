@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.knative import Api, Obj, eventually, good, pod_spec
+from tests.conformance.knative import Api, Obj, good, pod_spec
 from tests.e2e.platform import running_platform
+from tests.support.waiting import wait_until
 
 NAME = "contract"
 READ_ONLY = "Read-only file system"
@@ -142,7 +143,7 @@ def test_both_outputs_are_in_the_log(program: Program, api: Api) -> None:
     program.eval("say('marked')")
     [pod] = program.pods()
     path = api.path("pods", pod["metadata"]["name"]) + "/log"
-    eventually(lambda: "err: marked" in api.http.get(path).text)
+    wait_until(lambda: "err: marked" in api.http.get(path).text)
     assert "out: marked" in api.http.get(path).text.splitlines()
 
 
@@ -159,7 +160,7 @@ def test_the_program_is_asked_to_end_and_then_made_to(api: Api) -> None:
         # The log ends when the pod does.
         said = list(lines.iter_lines())
     assert "out: asked to end" in said
-    eventually(lambda: api.http.get(api.path("pods", name)).status_code == 404)
+    wait_until(lambda: api.http.get(api.path("pods", name)).status_code == 404)
 
 
 def test_who_asks_to_run_as_a_user_does(api: Api) -> None:
@@ -186,7 +187,7 @@ def test_root_is_refused_where_it_is_not_to_be(api: Api) -> None:
                     return "runAsNonRoot" in waiting["message"]
         return False
 
-    eventually(refused)
+    wait_until(refused)
     api.delete("services", "nonroot")
 
 
@@ -329,8 +330,8 @@ def test_more_memory_than_the_limit_ends_the_pod_which_is_replaced(api: Api) -> 
         last = status.get("lastState", {}).get("terminated", {})
         return (last.get("reason"), last.get("exitCode")) == ("OOMKilled", 137)
 
-    eventually(killed)
-    eventually(lambda: api.platform.request(program.host).status_code == 200)
+    wait_until(killed)
+    wait_until(lambda: api.platform.request(program.host).status_code == 200)
     described = api.platform.kubectl(
         "describe", "pods", "-l", "serving.knative.dev/service=limited"
     )
@@ -349,7 +350,7 @@ def test_a_limit_on_the_cpus(api: Api) -> None:
         about = [e for e in events if e["involvedObject"]["name"] == pod["metadata"]["name"]]
         return any(e["reason"] == "NotEnforced" and "limits.cpu" in e["message"] for e in about)
 
-    eventually(lambda: limited() or told())
+    wait_until(lambda: limited() or told())
 
 
 def test_services_of_the_namespace_are_variables_for_who_asks(api: Api) -> None:

@@ -13,11 +13,11 @@ from tests.conformance.knative import (
     MERGE,
     Api,
     Obj,
-    eventually,
     good,
     pod_spec,
     service,
 )
+from tests.support.waiting import wait_until
 
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
 
@@ -191,7 +191,7 @@ def test_deleting_a_service_takes_all_with_it(api: Api, policy: str) -> None:
 
 def until(holds: Any, what: str) -> None:
     try:
-        eventually(holds)
+        wait_until(holds)
     except AssertionError as error:
         raise AssertionError(f"{what}: still there") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import ssl
 import subprocess
@@ -65,12 +64,7 @@ def test_raw_requests(kubectl: Kubectl, refused: Kubectl, namespace: str, tmp_pa
 
 
 def test_proxy(platform: Platform, namespace: str) -> None:
-    with subprocess.Popen(
-        ["kubectl", "proxy", "--port=0"],
-        env={**os.environ, "KUBECONFIG": str(platform.data_dir / "kubeconfig")},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with platform.start_kubectl("proxy", "--port=0", stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             url = "http://" + process.stdout.readline().split()[-1]
@@ -273,9 +267,8 @@ def test_attach_shows_what_a_container_writes_until_its_end(
         "sh", "-c", script,
     )  # fmt: skip
     kubectl("wait", "pod/talker", "--for=condition=Ready", "--timeout=60s")
-    with subprocess.Popen(
-        ["kubectl", "-n", namespace, "attach", "talker"],
-        env={**os.environ, "KUBECONFIG": str(platform.data_dir / "kubeconfig")},
+    with platform.start_kubectl(
+        *("-n", namespace, "attach", "talker"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -94,11 +94,7 @@ class Platform:
         """Run the real kubectl; with `check` a failure fails the test with its words."""
         done = subprocess.run(
             ["kubectl", *arguments],
-            env={
-                **os.environ,
-                "KUBECONFIG": str(self.data_dir / "kubeconfig"),
-                "HOME": str(self.data_dir),
-            },
+            env=self._kubectl_environment,
             input=stdin,
             capture_output=True,
             text=True,
@@ -108,6 +104,15 @@ class Platform:
         if check and done.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done
+
+    def start_kubectl(self, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
+        """Start kubectl; the caller ends it. The options are those of `Popen`."""
+        return subprocess.Popen(["kubectl", *arguments], env=self._kubectl_environment, **options)
+
+    @property
+    def _kubectl_environment(self) -> dict[str, str]:
+        kubeconfig = str(self.data_dir / "kubeconfig")
+        return {**os.environ, "KUBECONFIG": kubeconfig, "HOME": str(self.data_dir)}
 
     def get(self, *arguments: str) -> Any:
         """`kubectl get ... -o json`, parsed."""

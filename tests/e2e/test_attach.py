@@ -17,11 +17,6 @@ from tests.e2e.platform import Platform
 RUN = ("run", "--restart=Never", "--image=counter", "--rm", "--quiet", "--command")
 
 
-def start(platform: Platform, *arguments: str, **options) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "KUBECONFIG": str(platform.data_dir / "kubeconfig")}
-    return subprocess.Popen(["kubectl", *arguments], env=environment, **options)
-
-
 def create(platform: Platform, name: str, *command: str, **container) -> None:
     main = {"name": "main", "image": "counter", "command": list(command), **container}
     spec = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [main]}
@@ -67,8 +62,8 @@ def test_much_output_comes_whole(platform: Platform) -> None:
 def test_a_terminal(platform: Platform) -> None:
     terminal, side = pty.openpty()
     try:
-        with start(
-            platform, *RUN, "-it", "shell", "--", "sh", stdin=side, stdout=side, stderr=side
+        with platform.start_kubectl(
+            *RUN, "-it", "shell", "--", "sh", stdin=side, stdout=side, stderr=side
         ) as client:
             # Like its user: the prompt may have come before the client was attached.
             seen = until(terminal, client, b"# ", b"$ ", press=b"\n")
@@ -101,8 +96,8 @@ def test_input_stays_open_from_one_client_to_the_next(platform: Platform) -> Non
     script = 'while read line; do echo "heard $line"; done'
     create(platform, "asked", "sh", "-c", script, stdin=True)
     for word in ("first", "second"):
-        with start(
-            platform, "attach", "-i", "asked", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        with platform.start_kubectl(
+            "attach", "-i", "asked", stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as client:
             assert client.stdin is not None
             assert client.stdout is not None
@@ -117,10 +112,8 @@ def test_input_stays_open_from_one_client_to_the_next(platform: Platform) -> Non
 def test_a_pod_without_input_reads_nothing_and_takes_none(platform: Platform) -> None:
     script = "cat; echo ready; while [ ! -e $HOME/go ]; do sleep 0.05; done; echo done"
     create(platform, "deaf", "sh", "-c", script)
-    with start(
-        platform, "attach", "-i", "deaf", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as client:  # fmt: skip
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with platform.start_kubectl("attach", "-i", "deaf", **pipes) as client:
         assert client.stdin is not None
         assert client.stderr is not None
         assert b"command prompt" in client.stderr.readline()

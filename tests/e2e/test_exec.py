@@ -42,11 +42,6 @@ def box(platform: Platform) -> Iterator[str]:
     platform.kubectl("delete", "pod", "box", "--ignore-not-found", "--wait=false")
 
 
-def start(platform: Platform, *arguments: str, **options) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "KUBECONFIG": str(platform.data_dir / "kubeconfig")}
-    return subprocess.Popen(["kubectl", *arguments], env=environment, **options)
-
-
 def gone(pid: int) -> bool:
     """Whether a process ends soon."""
     try:
@@ -107,8 +102,8 @@ def test_what_cannot_run_says_why(
 
 
 def test_a_command_ends_with_its_client(platform: Platform, box: str) -> None:
-    with start(
-        platform, "exec", box, "--", "sh", "-c", "echo $$; sleep 300", stdout=subprocess.PIPE
+    with platform.start_kubectl(
+        "exec", box, "--", "sh", "-c", "echo $$; sleep 300", stdout=subprocess.PIPE
     ) as client:
         assert client.stdout is not None
         pid = int(client.stdout.readline())
@@ -121,8 +116,7 @@ def test_a_command_ends_with_its_container(platform: Platform) -> None:
     pod = {**POD, "metadata": {"name": "soon-gone"}}
     platform.apply(json.dumps(pod))
     platform.wait_ready("pod/soon-gone")
-    with start(
-        platform,
+    with platform.start_kubectl(
         "exec",
         "soon-gone",
         "--",
@@ -162,8 +156,8 @@ def test_daemons_end_with_their_pod(platform: Platform) -> None:
 def test_a_terminal(platform: Platform, box: str) -> None:
     terminal, side = pty.openpty()
     try:
-        with start(
-            platform, "exec", "-it", box, "--", "sh", stdin=side, stdout=side, stderr=side
+        with platform.start_kubectl(
+            "exec", "-it", box, "--", "sh", stdin=side, stdout=side, stderr=side
         ) as client:
             os.write(terminal, b"tty; stty size; echo $((40+2))$GREETING; exit 3\n")
             seen = b""
@@ -222,8 +216,8 @@ def test_nothing_runs_on_when_the_control_plane_dies(tmp_path: Path) -> None:
     with running_platform(tmp_path) as platform:
         platform.apply(json.dumps(POD))
         platform.wait_ready("pod/box")
-        with start(
-            platform, "exec", "box", "--", "sh", "-c", "echo $$; sleep 300", stdout=subprocess.PIPE
+        with platform.start_kubectl(
+            "exec", "box", "--", "sh", "-c", "echo $$; sleep 300", stdout=subprocess.PIPE
         ) as client:
             assert client.stdout is not None
             pid = int(client.stdout.readline())

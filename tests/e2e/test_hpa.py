@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 
 from tests.e2e.platform import Platform, knative_service
+from tests.support.waiting import wait_until
 
 # Serves, and burns a core beside it.
 PROGRAM = """
@@ -42,11 +42,8 @@ def test_a_service_of_the_class_hpa_grows_by_its_cpu(platform: Platform) -> None
     def scaler() -> Any:
         return platform.get("kpa", "burner-00001")["status"]
 
-    deadline = time.monotonic() + 110
     # The first window that lies wholly after the start, then the next look at the metrics.
-    while scaler()["desiredScale"] != 2 and time.monotonic() < deadline:
-        time.sleep(1)
-    assert scaler()["desiredScale"] == 2
+    wait_until(lambda: scaler()["desiredScale"] == 2, timeout=110, pause=0.5)
     active = {c["type"]: c["status"] for c in scaler()["conditions"]}
     assert active["Active"] == "True"
     platform.kubectl("delete", "ksvc", "burner")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -33,21 +33,30 @@ def far(platform: Platform) -> Iterator[str]:
     platform.kubectl("delete", "pod", "far", "--wait=false")
 
 
-@pytest.fixture
-def forwarded(platform: Platform, far: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """The local port that leads to the pod's 8080."""
-    with subprocess.Popen(
-        ["kubectl", "port-forward", far, ":8080", "--address=127.0.0.1"],
-        env={**os.environ, "KUBECONFIG": str(platform.data_dir / "kubeconfig")},
+@contextlib.contextmanager
+def forwarding(
+    platform: Platform, pod: str, port: int
+) -> Generator[tuple[int, subprocess.Popen[str]]]:
+    """The local port that leads to a pod's, and the kubectl that listens there."""
+    with platform.start_kubectl(
+        *("port-forward", pod, f":{port}", "--address=127.0.0.1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         line = process.stdout.readline()
         assert line.startswith("Forwarding from 127.0.0.1:"), line + process.stderr.read()
         yield int(line.split(":")[1].split()[0]), process
         process.terminate()
+
+
+@pytest.fixture
+def forwarded(platform: Platform, far: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """The local port that leads to the pod's 8080."""
+    with forwarding(platform, far, 8080) as forwarded:
+        yield forwarded
 
 
 def test_many_requests_at_once(forwarded: tuple[int, subprocess.Popen[str]]) -> None:
@@ -80,16 +89,7 @@ def test_a_client_that_goes_early_hurts_no_other(
 
 
 def test_a_port_the_pod_does_not_have_is_named(platform: Platform, far: str) -> None:
-    with subprocess.Popen(
-        ["kubectl", "port-forward", far, ":9999", "--address=127.0.0.1"],
-        env={**os.environ, "KUBECONFIG": str(platform.data_dir / "kubeconfig")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        port = int(process.stdout.readline().split(":")[1].split()[0])
+    with forwarding(platform, far, 9999) as (port, process):
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=20)
         process.terminate()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -111,9 +110,8 @@ def test_a_paused_rollout_waits_and_goes_on(shop: Platform) -> None:
 
 def watched(platform: Platform) -> Generator[dict[str, Any]]:
     """The Deployment's status, now and after every change."""
-    watch = subprocess.Popen(
-        ["kubectl", "get", NAME, "--watch", "-o", "json"],
-        env={**os.environ, "KUBECONFIG": str(platform.data_dir / "kubeconfig")},
+    watch = platform.start_kubectl(
+        *("get", NAME, "--watch", "-o", "json"),
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.platform import Platform, knative_service
+from tests.support.waiting import wait_until
 
 
 def _deploy(platform: Platform, name: str, **annotations: str) -> str:
@@ -117,11 +118,8 @@ def test_a_cold_start_is_known_by_its_phases(platform: Platform) -> None:
     host = _deploy_at_zero(platform, "phases")
     answer = platform.request(host)
     seconds = float(answer.headers["Tidegate-Cold-Start"])
-    found: dict[str, float] = {}
-    deadline = time.monotonic() + 20
-    while not found and time.monotonic() < deadline:
-        time.sleep(0.2)
-        found = _phase_seconds(platform, "phases-00001")
+    wait_until(lambda: _phase_seconds(platform, "phases-00001"), pause=0.2)
+    found = _phase_seconds(platform, "phases-00001")
     platform.kubectl("delete", "ksvc/phases")
 
     assert list(found) == ["decide", "schedule", "image", "start", "ready", "route"]

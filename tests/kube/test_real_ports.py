@@ -1,3 +1,5 @@
+"""The annotation in which the node says which real port stands for a pod's."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Tasks that belong together: they end together, and a failure is told."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""How many GPUs there are, by what their driver says."""
+
 from __future__ import annotations
 
 import os

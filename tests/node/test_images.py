@@ -1,3 +1,5 @@
+"""Images: references, digests, manifests, and the environments that are built for them."""
+
 from __future__ import annotations
 
 # The tests make and look at small files.

@@ -1,3 +1,5 @@
+"""The logs of containers as the API asks for them, while they are written and rotated."""
+
 from __future__ import annotations
 
 # The tests write small log files.

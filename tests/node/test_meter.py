@@ -1,3 +1,5 @@
+"""The ledger of pods: seconds and cost, over the end of any control plane."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Pods on a real node, from their creation to their end."""
+
 from __future__ import annotations
 
 # The tests read small files that pods have written.

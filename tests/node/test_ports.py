@@ -1,3 +1,5 @@
+"""Real ports for pods: each given to one at a time, and not at once to another."""
+
 from __future__ import annotations
 
 import socket

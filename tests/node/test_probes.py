@@ -1,3 +1,5 @@
+"""When containers are probed, in virtual time, and how, against real servers."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
+"""Containers as processes: forked from a template, signalled, adopted, ended with all theirs."""
+
 # The tests poll other processes and read small files.
-# ruff: noqa: ASYNC110, ASYNC240
+# ruff: noqa: ASYNC240
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ import pytest
 
 from tests.node.images import make_image
 from tests.support.virtual_clock import VirtualClock
+from tests.support.waiting import eventually
 from tidegate.kube.clock import SystemClock
 from tidegate.node.images.environments import Environments
 from tidegate.node.images.errors import BrokenImageError
@@ -65,9 +68,7 @@ async def kill_template(runtime: ProcessRuntime) -> WarmTemplate:
 
 async def another_template(runtime: ProcessRuntime, lost: WarmTemplate) -> None:
     """Wait until there is one in its stead."""
-    async with asyncio.timeout(10):
-        while not runtime._warm or lost in runtime._warm.values():
-            await asyncio.sleep(0.01)
+    await eventually(lambda: runtime._warm and lost not in runtime._warm.values())
 
 
 def log_of(container: ProcessContainer) -> list[str]:
@@ -76,9 +77,7 @@ def log_of(container: ProcessContainer) -> list[str]:
 
 
 async def log_line(container: ProcessContainer, text: str) -> None:
-    async with asyncio.timeout(10):
-        while text not in log_of(container):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: text in log_of(container))
 
 
 async def test_a_python_program_is_forked_with_its_modules_already_there(
@@ -158,17 +157,13 @@ async def test_a_signal_reaches_the_whole_group_and_shows_in_the_exit(
     container = await runtime.start(
         launch(tmp_path, image, "sh", "-c", "sleep 1000 & echo $!; wait")
     )
-    async with asyncio.timeout(10):
-        while not log_of(container):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: log_of(container))
     child = int(log_of(container)[0])
     container.signal(signal.SIGKILL)
     ended = await container.wait()
     assert (ended.code, ended.signal) == (137, 9)
     # The kernel ends the processes of a group one after the other.
-    async with asyncio.timeout(10):
-        while _is_alive(child):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not _is_alive(child))
 
 
 # Twice forked and in a session of its own, as daemons do.
@@ -176,16 +171,12 @@ DAEMON = "setsid sh -c 'sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait' &"
 
 
 async def daemon_of(path: Path) -> int:
-    async with asyncio.timeout(10):
-        while not path.exists():
-            await asyncio.sleep(0.01)
+    await eventually(path.exists)
     return int(path.read_text())
 
 
 async def gone(pid: int) -> None:
-    async with asyncio.timeout(10):
-        while _is_alive(pid):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not _is_alive(pid))
 
 
 async def test_a_daemon_is_its_containers_child_and_ends_with_it(
@@ -284,9 +275,7 @@ async def test_only_so_many_idle_templates_stay_warm(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         make_image(tmp_path / "source", name)
         await runtime.prepare(await store.pull(name))
-    async with asyncio.timeout(10):
-        while len(runtime._warm) > 1:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(runtime._warm) <= 1)
     assert len(runtime._warm) == 1
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -305,9 +294,7 @@ async def test_the_images_used_last_are_warm_again_after_a_restart(tmp_path: Pat
             await runtime.prepare(image)
         else:
             await clock.advance(10)
-        async with asyncio.timeout(10):
-            while not runtime._warm:
-                await asyncio.sleep(0.01)
+        await eventually(lambda runtime=runtime: runtime._warm)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -322,9 +309,7 @@ async def test_a_template_that_dies_before_the_answer_is_replaced(
     [warm] = runtime._warm.values()
     os.kill(warm.pid, signal.SIGSTOP)
     starting = asyncio.create_task(runtime.start(launch(tmp_path, image, "python3", "main.py")))
-    async with asyncio.timeout(10):
-        while not warm._answers:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: warm._answers)
     os.kill(warm.pid, signal.SIGKILL)
     container = await starting
     assert (await container.wait()).code == 0

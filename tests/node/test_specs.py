@@ -1,3 +1,5 @@
+"""The specs that a pod may ask for, and what they cost."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""What is in the volumes of pods, and where their mounts lead."""
+
 from __future__ import annotations
 
 # The tests look at small files.

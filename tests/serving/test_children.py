@@ -1,3 +1,5 @@
+"""Objects that a controller made and does not want any more."""
+
 from __future__ import annotations
 
 import asyncio

@@ -9,13 +9,11 @@ async def test_it(tmp_path):
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support import waiting
 from tests.support.virtual_clock import settle
 from tidegate.apiserver.api import Api
 from tidegate.apiserver.local import LocalClient
@@ -35,9 +33,6 @@ BOOTSTRAP_NAMESPACES = (
     "knative-serving",
     "tidegate-system",
 )
-
-# A machine that is emulated is many times slower.
-_PATIENCE = float(os.environ.get("TIDEGATE_TEST_PATIENCE", "1"))
 
 
 class AlwaysAllow:
@@ -86,14 +81,7 @@ class RunningApi:
         self, check: Callable[[], bool | Awaitable[bool]], *, timeout: float = 30.0
     ) -> None:
         """Wait, in real time, until `check` holds; it may be async. Raises TimeoutError."""
-        async with asyncio.timeout(timeout * _PATIENCE):
-            while not await _holds(check):  # noqa: ASYNC110 - what is waited for has no event
-                await asyncio.sleep(0.005)
-
-
-async def _holds(check: Callable[[], bool | Awaitable[bool]]) -> bool:
-    result = check()
-    return await result if inspect.isawaitable(result) else result
+        await waiting.eventually(check, timeout=timeout)
 
 
 @asynccontextmanager

@@ -1,3 +1,5 @@
+"""What a controller has begun and not yet seen."""
+
 from __future__ import annotations
 
 from tests.support.virtual_clock import VirtualClock

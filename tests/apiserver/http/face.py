@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,15 +115,6 @@ class Face:
             "KUBECONFIG": str(self.server.kubeconfig_path),
             "PATH": os.environ["PATH"],
         }
-
-
-async def eventually(check: Callable[[], bool]) -> None:
-    """Wait until `check` holds; for what gives no event of its own."""
-    async with asyncio.timeout(5):
-        while True:
-            if check():
-                return
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

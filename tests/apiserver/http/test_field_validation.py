@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.apiserver.http.face import Face, eventually
+from tests.apiserver.http.face import Face
 from tests.conformance.objects import definition
+from tests.support.waiting import eventually
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"

@@ -12,8 +12,9 @@ import httpx
 import orjson
 import pytest
 
-from tests.apiserver.http.face import Face, eventually
+from tests.apiserver.http.face import Face
 from tests.apiserver.http.requests import CONFIG_MAPS, config_map, refused
+from tests.support.waiting import eventually
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
