@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
+from tidegate.apiserver.registry.kinds.checks import placed
 from tidegate.apiserver.registry.spec import ClusterView
 from tidegate.apiserver.values import objects, section
 from tidegate.kube.objects import Object
@@ -86,22 +87,15 @@ def _free_address(used: set[str]) -> str:
 
 
 def _node_ports(spec: Object, before: Object, others: list[Object], errors: FieldErrors) -> None:
-    used = {
-        port["nodePort"]
-        for other in others
-        for port in objects(section(other, "spec").get("ports"))
-        if port.get("nodePort")
-    }
+    used = {number for other in others for number in _numbers(section(other, "spec"))}
     known = {
         (port["port"], port.get("protocol")): port.get("nodePort")
         for port in objects(before.get("ports"))
     }
-    ports = objects(spec.get("ports"))
-    taken = used | {port["nodePort"] for port in ports if port.get("nodePort")}
+    taken = used | _numbers(spec)
     wanted = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
-    for index, port in enumerate(ports):
-        number = port.get("nodePort")
-        path = f"spec.ports[{index}].nodePort"
+    for where, port in placed(objects(spec.get("ports")), "spec.ports"):
+        number, path = port.get("nodePort"), f"{where}.nodePort"
         if number and number not in NODE_PORTS:
             errors.invalid(
                 path,
@@ -121,17 +115,19 @@ def _node_ports(spec: Object, before: Object, others: list[Object], errors: Fiel
             port["nodePort"] = number
 
 
+def _numbers(spec: Object) -> set[int]:
+    return {port["nodePort"] for port in objects(spec.get("ports")) if port.get("nodePort")}
+
+
 def _no_node_ports(spec: Object, before: Object, errors: FieldErrors) -> None:
     changed_type = bool(before) and before.get("type") != spec["type"]
-    for index, port in enumerate(objects(spec.get("ports"))):
+    for path, port in placed(objects(spec.get("ports")), "spec.ports"):
         if not port.get("nodePort"):
             port.pop("nodePort", None)
         elif changed_type:
             del port["nodePort"]
         else:
-            errors.forbidden(
-                f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'"
-            )
+            errors.forbidden(f"{path}.nodePort", "may not be used when `type` is 'ClusterIP'")
 
 
 def _free_port(taken: set[int]) -> int | None:

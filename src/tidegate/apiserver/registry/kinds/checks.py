@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.names import label_problem, subdomain_problem
 from tidegate.kube.objects import Object
+
+T = TypeVar("T")
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 
@@ -31,6 +33,11 @@ _PORT_NAME_RULES = (
     (re.compile(r"(?!.*--).*", re.DOTALL), "must not contain consecutive hyphens"),
     (re.compile(r"(?!-).*(?<!-)", re.DOTALL), "must not begin or end with a hyphen"),
 )
+
+
+def placed(items: Iterable[T], path: str) -> Iterator[tuple[str, T]]:
+    """The items of the list at `path`, each behind the path of its own."""
+    return ((f"{path}[{index}]", item) for index, item in enumerate(items))
 
 
 def supported(
@@ -74,9 +81,17 @@ def form(
 ) -> None:
     """A text, where given and not empty, must have a form; `problem_of` tells what it lacks."""
     value = obj.get(field)
-    problem = problem_of(str(value)) if value else None
+    if value:
+        validate_text(value, problem_of, f"{path}.{field}" if path else field, errors)
+
+
+def validate_text(
+    value: Any, problem_of: Callable[[str], str | None], path: str, errors: FieldErrors
+) -> None:
+    """A text must have a form; `problem_of` tells what it lacks."""
+    problem = problem_of(str(value))
     if problem:
-        errors.invalid(f"{path}.{field}" if path else field, value, problem)
+        errors.invalid(path, value, problem)
 
 
 def validate_port(value: Any, path: str, errors: FieldErrors) -> None:

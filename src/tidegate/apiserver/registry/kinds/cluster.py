@@ -7,8 +7,10 @@ from tidegate.apiserver.registry.kinds.checks import (
     form,
     ip_problem,
     not_negative,
+    placed,
     validate_port,
     validate_port_name,
+    validate_text,
     wildcard_problem,
 )
 from tidegate.apiserver.registry.kinds.common import builtin
@@ -39,8 +41,7 @@ def _validate_ingress(obj: Object, _: Object | None, errors: FieldErrors) -> Non
         errors.invalid("spec", spec, "either `defaultBackend` or `rules` must be specified")
     if spec.get("defaultBackend"):
         _validate_backend(section(spec, "defaultBackend"), "spec.defaultBackend", errors)
-    for index, rule in enumerate(rules):
-        path = f"spec.rules[{index}]"
+    for path, rule in placed(rules, "spec.rules"):
         host = str(rule.get("host") or "")
         if host and ip_problem(host) is None:
             errors.invalid(f"{path}.host", host, "must be a DNS name, not an IP address")
@@ -48,20 +49,17 @@ def _validate_ingress(obj: Object, _: Object | None, errors: FieldErrors) -> Non
         paths = objects(section(rule, "http").get("paths"))
         if "http" in rule and not paths:
             errors.required(f"{path}.http.paths")
-        for number, entry in enumerate(paths):
-            _validate_path(entry, f"{path}.http.paths[{number}]", errors)
+        for where, entry in placed(paths, f"{path}.http.paths"):
+            _validate_path(entry, where, errors)
     form(spec, "ingressClassName", subdomain_problem, "spec", errors)
     _validate_tls(objects(spec.get("tls")), errors)
 
 
 def _validate_tls(entries: list[Object], errors: FieldErrors) -> None:
-    for index, entry in enumerate(entries):
-        path = f"spec.tls[{index}]"
+    for path, entry in placed(entries, "spec.tls"):
         form(entry, "secretName", subdomain_problem, path, errors)
-        for number, host in enumerate(strings(entry.get("hosts"))):
-            problem = wildcard_problem(host)
-            if problem:
-                errors.invalid(f"{path}.hosts[{number}]", host, problem)
+        for where, host in placed(strings(entry.get("hosts")), f"{path}.hosts"):
+            validate_text(host, wildcard_problem, where, errors)
 
 
 def _validate_path(entry: Object, path: str, errors: FieldErrors) -> None:
@@ -123,30 +121,25 @@ def _validate_lease(obj: Object, _: Object | None, errors: FieldErrors) -> None:
 
 
 def _validate_role(obj: Object, _: Object | None, errors: FieldErrors) -> None:
-    for index, rule in enumerate(objects(obj.get("rules"))):
-        path = f"rules[{index}]"
+    for path, rule in placed(objects(obj.get("rules")), "rules"):
         if not rule.get("verbs"):
             errors.required(f"{path}.verbs", "verbs must contain at least one value")
         if rule.get("nonResourceURLs"):
-            if obj["kind"] == "Role":
-                errors.invalid(
-                    f"{path}.nonResourceURLs",
-                    rule["nonResourceURLs"],
-                    "namespaced rules cannot apply to non-resource URLs",
-                )
-            if any(rule.get(name) for name in ("apiGroups", "resources", "resourceNames")):
-                errors.invalid(
-                    f"{path}.nonResourceURLs",
-                    rule["nonResourceURLs"],
-                    "rules cannot apply to both regular resources and non-resource URLs",
-                )
+            _validate_urls(rule, path, errors, namespaced=obj["kind"] == "Role")
             continue
-        if not rule.get("apiGroups"):
-            errors.required(
-                f"{path}.apiGroups", "resource rules must supply at least one api group"
-            )
-        if not rule.get("resources"):
-            errors.required(f"{path}.resources", "resource rules must supply at least one resource")
+        for field, word in (("apiGroups", "api group"), ("resources", "resource")):
+            if not rule.get(field):
+                detail = f"resource rules must supply at least one {word}"
+                errors.required(f"{path}.{field}", detail)
+
+
+def _validate_urls(rule: Object, path: str, errors: FieldErrors, *, namespaced: bool) -> None:
+    where, urls = f"{path}.nonResourceURLs", rule["nonResourceURLs"]
+    if namespaced:
+        errors.invalid(where, urls, "namespaced rules cannot apply to non-resource URLs")
+    if any(rule.get(name) for name in ("apiGroups", "resources", "resourceNames")):
+        detail = "rules cannot apply to both regular resources and non-resource URLs"
+        errors.invalid(where, urls, detail)
 
 
 def _validate_cluster_role(obj: Object, old: Object | None, errors: FieldErrors) -> None:
@@ -180,8 +173,8 @@ def _validate_binding(obj: Object, old: Object | None, errors: FieldErrors) -> N
         errors.not_supported("roleRef.kind", role.get("kind"), kinds)
     if not role.get("name"):
         errors.required("roleRef.name")
-    for index, subject in enumerate(objects(obj.get("subjects"))):
-        _validate_subject(subject, f"subjects[{index}]", errors)
+    for path, subject in placed(objects(obj.get("subjects")), "subjects"):
+        _validate_subject(subject, path, errors)
     if old is not None and role != section(old, "roleRef"):
         errors.invalid("roleRef", role, "cannot change roleRef")
 
@@ -198,8 +191,8 @@ def _validate_subject(subject: Object, path: str, errors: FieldErrors) -> None:
         errors.required(f"{path}.name")
     if kind == "ServiceAccount":
         form(subject, "name", subdomain_problem, path, errors)
-    if kind == "ServiceAccount" and not subject.get("namespace"):
-        errors.required(f"{path}.namespace")
+        if not subject.get("namespace"):
+            errors.required(f"{path}.namespace")
 
 
 CLUSTER_KINDS = (

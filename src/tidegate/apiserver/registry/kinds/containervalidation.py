@@ -7,6 +7,7 @@ from typing import Any
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.kinds.checks import (
     PROTOCOLS,
+    placed,
     supported,
     validate_name,
     validate_port,
@@ -30,14 +31,12 @@ def validate_containers(
     if not spec.get("containers"):
         errors.required(f"{path}.containers")
     names: set[str] = set()
-    for index, container in enumerate(objects(spec.get("containers"))):
-        where = f"{path}.containers[{index}]"
+    for where, container in placed(objects(spec.get("containers")), f"{path}.containers"):
         _validate_container(container, where, spec, volumes, names, errors)
         if container.get("restartPolicy"):
             detail = "may not be set for non-init containers"
             errors.forbidden(f"{where}.restartPolicy", detail)
-    for index, container in enumerate(objects(spec.get("initContainers"))):
-        where = f"{path}.initContainers[{index}]"
+    for where, container in placed(objects(spec.get("initContainers")), f"{path}.initContainers"):
         _validate_container(container, where, spec, volumes, names, errors)
         _validate_init_container(container, where, errors)
     _validate_host_ports(spec, path, errors, alone=alone)
@@ -65,11 +64,10 @@ def _validate_container(
     _validate_ports(objects(container.get("ports")), f"{path}.ports", errors)
     validate_environment(container, path, errors)
     validate_mounts(container, f"{path}.volumeMounts", volumes, errors)
-    grace = spec.get("terminationGracePeriodSeconds")
     for name in _PROBES:
         if name in container:
-            probe = mapping(container[name])
-            validate_probe(probe, f"{path}.{name}", name, errors)
+            validate_probe(mapping(container[name]), f"{path}.{name}", name, errors)
+    grace = spec.get("terminationGracePeriodSeconds")
     validate_lifecycle(section(container, "lifecycle"), f"{path}.lifecycle", grace, errors)
     validate_container_security(
         section(container, "securityContext"), f"{path}.securityContext", errors
@@ -92,8 +90,7 @@ def _validate_init_container(container: Object, path: str, errors: FieldErrors) 
 
 def _validate_ports(ports: list[Object], path: str, errors: FieldErrors) -> None:
     names: set[str] = set()
-    for index, port in enumerate(ports):
-        where = f"{path}[{index}]"
+    for where, port in placed(ports, path):
         if port.get("containerPort"):
             validate_port(port["containerPort"], f"{where}.containerPort", errors)
         else:
@@ -129,7 +126,7 @@ def _validate_host_ports(spec: Object, path: str, errors: FieldErrors, *, alone:
 
 def _ports_of(spec: Object, path: str) -> list[tuple[str, Object]]:
     return [
-        (f"{path}.containers[{index}].ports[{number}]", port)
-        for index, container in enumerate(objects(spec.get("containers")))
-        for number, port in enumerate(objects(container.get("ports")))
+        found
+        for where, container in placed(objects(spec.get("containers")), f"{path}.containers")
+        for found in placed(objects(container.get("ports")), f"{where}.ports")
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidegate.apis.config_maps import admit_config_map
 from tidegate.apiserver.registry.fielderrors import FieldErrors
 from tidegate.apiserver.registry.fielderrors import key as entry
+from tidegate.apiserver.registry.kinds.checks import placed
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.data import (
     validate_keys,
@@ -44,8 +45,7 @@ def _default_node(obj: Object) -> None:
 
 def _validate_node(obj: Object, _: Object | None, errors: FieldErrors) -> None:
     taken: set[tuple[str, str]] = set()
-    for index, taint in enumerate(objects(section(obj, "spec").get("taints"))):
-        path = f"metadata.taints[{index}]"
+    for path, taint in placed(objects(section(obj, "spec").get("taints")), "metadata.taints"):
         validate_taint(taint, path, errors)
         identity = (str(taint.get("key")), str(taint.get("effect")))
         if identity in taken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors, key
+from tidegate.apiserver.registry.kinds.checks import validate_text
 from tidegate.kube.objects import Object
 
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
@@ -19,9 +20,7 @@ _MAX_DATA = 1024 * 1024
 def validate_keys(path: str, data: Object, errors: FieldErrors) -> None:
     """The names of the entries."""
     for name in data:
-        problem = key_problem(name)
-        if problem:
-            errors.invalid(key(path, name), name, problem)
+        validate_text(name, key_problem, key(path, name), errors)
 
 
 def key_problem(name: str) -> str | None:

@@ -12,8 +12,10 @@ from tidegate.apiserver.registry.kinds.checks import (
     PROTOCOLS,
     form,
     ip_problem,
+    placed,
     supported,
     validate_port,
+    validate_text,
 )
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.names import (
@@ -50,8 +52,8 @@ def _validate_slice(obj: Object, old: Object | None, errors: FieldErrors) -> Non
     if len(endpoints) > _MAX_ENDPOINTS:
         errors.too_many("endpoints", len(endpoints), _MAX_ENDPOINTS)
     else:
-        for index, endpoint in enumerate(endpoints):
-            _validate_endpoint(endpoint, f"endpoints[{index}]", kind, errors)
+        for path, endpoint in placed(endpoints, "endpoints"):
+            _validate_endpoint(endpoint, path, kind, errors)
     if len(ports) > _MAX_PORTS:
         errors.too_many("ports", len(ports), _MAX_PORTS)
     _validate_slice_ports(ports, errors)
@@ -63,10 +65,8 @@ def _validate_endpoint(endpoint: Object, path: str, kind: str, errors: FieldErro
         errors.required(f"{path}.addresses", "must contain at least 1 address")
     elif len(addresses) > _MAX_ADDRESSES:
         errors.too_many(f"{path}.addresses", len(addresses), _MAX_ADDRESSES)
-    for index, address in enumerate(addresses):
-        problem = _address_problem(address, kind)
-        if problem:
-            errors.invalid(f"{path}.addresses[{index}]", address, problem)
+    for where, address in placed(addresses, f"{path}.addresses"):
+        validate_text(address, lambda text: _address_problem(text, kind), where, errors)
     form(endpoint, "hostname", label_problem, path, errors)
     form(endpoint, "nodeName", subdomain_problem, path, errors)
 
@@ -86,15 +86,12 @@ def _address_problem(address: str, kind: str) -> str | None:
 
 def _validate_slice_ports(ports: list[Object], errors: FieldErrors) -> None:
     names: set[str] = set()
-    for index, port in enumerate(ports):
-        path, name = f"ports[{index}]", str(port.get("name") or "")
-        form(port, "name", label_problem, path, errors)
+    for path, port in placed(ports, "ports"):
+        name = str(port.get("name") or "")
+        _validate_port(port, path, errors)
         if name in names:
             errors.duplicate(f"{path}.name", name)
         names.add(name)
-        supported(port, "protocol", PROTOCOLS, path, errors)
-        validate_port(port.get("port"), f"{path}.port", errors)
-        form(port, "appProtocol", qualified_problem, path, errors)
 
 
 def _default_endpoints(obj: Object) -> None:
@@ -104,29 +101,28 @@ def _default_endpoints(obj: Object) -> None:
 
 
 def _validate_endpoints(obj: Object, _: Object | None, errors: FieldErrors) -> None:
-    for index, subset in enumerate(objects(obj.get("subsets"))):
-        path = f"subsets[{index}]"
+    for path, subset in placed(objects(obj.get("subsets")), "subsets"):
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             errors.required(path, "must specify `addresses` or `notReadyAddresses`")
         for field in ("addresses", "notReadyAddresses"):
-            for number, address in enumerate(objects(subset.get(field))):
-                _validate_address(address, f"{path}.{field}[{number}]", errors)
+            for where, address in placed(objects(subset.get(field)), f"{path}.{field}"):
+                _validate_address(address, where, errors)
         ports = objects(subset.get("ports"))
-        for number, port in enumerate(ports):
-            where = f"{path}.ports[{number}]"
+        for where, port in placed(ports, f"{path}.ports"):
             if len(ports) > 1 and not port.get("name"):
                 errors.required(f"{where}.name")
-            form(port, "name", label_problem, where, errors)
-            validate_port(port.get("port"), f"{where}.port", errors)
-            supported(port, "protocol", PROTOCOLS, where, errors)
-            form(port, "appProtocol", qualified_problem, where, errors)
+            _validate_port(port, where, errors)
+
+
+def _validate_port(port: Object, path: str, errors: FieldErrors) -> None:
+    form(port, "name", label_problem, path, errors)
+    validate_port(port.get("port"), f"{path}.port", errors)
+    supported(port, "protocol", PROTOCOLS, path, errors)
+    form(port, "appProtocol", qualified_problem, path, errors)
 
 
 def _validate_address(address: Object, path: str, errors: FieldErrors) -> None:
-    value = str(address.get("ip") or "")
-    problem = ip_problem(value)
-    if problem:
-        errors.invalid(f"{path}.ip", value, problem)
+    validate_text(address.get("ip") or "", ip_problem, f"{path}.ip", errors)
     form(address, "hostname", label_problem, path, errors)
     form(address, "nodeName", subdomain_problem, path, errors)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.kinds.checks import not_negative, supported
+from tidegate.apiserver.registry.kinds.checks import not_negative, placed, supported
 from tidegate.apiserver.values import objects, section
 from tidegate.kube.objects import Object
 
@@ -33,13 +33,7 @@ def validate_failure_policy(spec: Object, errors: FieldErrors) -> None:
     supported(spec, "podReplacementPolicy", _REPLACEMENTS, "spec", errors)
     if not spec.get("podFailurePolicy"):
         return
-    restart = section(spec, "template", "spec").get("restartPolicy")
-    if restart == "OnFailure":
-        errors.invalid(
-            "spec.template.spec.restartPolicy",
-            restart,
-            'only "Never" is supported when podFailurePolicy is specified',
-        )
+    _never_restarted(spec, "podFailurePolicy", errors)
     if spec.get("podReplacementPolicy") == "TerminatingOrFailed":
         errors.not_supported("spec.podReplacementPolicy", "TerminatingOrFailed", ("Failed",))
     path = "spec.podFailurePolicy.rules"
@@ -51,12 +45,22 @@ def validate_failure_policy(spec: Object, errors: FieldErrors) -> None:
         for kind in ("initContainers", "containers")
         for container in objects(section(spec, "template", "spec").get(kind))
     }
-    for index, rule in enumerate(rules):
-        where = f"{path}[{index}]"
+    for where, rule in placed(rules, path):
         _validate_rule(rule, names, where, errors)
         if rule.get("action") == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
             detail = "requires the backoffLimitPerIndex to be set"
             errors.invalid(f"{where}.action", "FailIndex", detail)
+
+
+def _never_restarted(spec: Object, field: str, errors: FieldErrors) -> None:
+    """Where this field is set, a container that has failed must not be started again."""
+    restart = section(spec, "template", "spec").get("restartPolicy")
+    if restart == "OnFailure":
+        errors.invalid(
+            "spec.template.spec.restartPolicy",
+            restart,
+            f'only "Never" is supported when {field} is specified',
+        )
 
 
 def _validate_rule(rule: Object, names: set[str], path: str, errors: FieldErrors) -> None:
@@ -70,8 +74,7 @@ def _validate_rule(rule: Object, names: set[str], path: str, errors: FieldErrors
         )
     if codes:
         _validate_codes(section(rule, "onExitCodes"), names, f"{path}.onExitCodes", errors)
-    for index, pattern in enumerate(patterns):
-        where = f"{path}.onPodConditions[{index}]"
+    for where, pattern in placed(patterns, f"{path}.onPodConditions"):
         if not pattern.get("type"):
             errors.required(f"{where}.type")
         supported(pattern, "status", _STATUSES, where, errors)
@@ -103,13 +106,8 @@ def validate_index_limits(spec: Object, errors: FieldErrors) -> None:
     if most is not None and most > int(spec.get("completions") or most):
         detail = "must be less than or equal to completions"
         errors.invalid("spec.maxFailedIndexes", most, detail)
-    restart = section(spec, "template", "spec").get("restartPolicy")
-    if limit is not None and restart == "OnFailure":
-        errors.invalid(
-            "spec.template.spec.restartPolicy",
-            restart,
-            'only "Never" is supported when backoffLimitPerIndex is specified',
-        )
+    if limit is not None:
+        _never_restarted(spec, "backoffLimitPerIndex", errors)
 
 
 def validate_success_policy(spec: Object, errors: FieldErrors) -> None:
@@ -123,8 +121,7 @@ def validate_success_policy(spec: Object, errors: FieldErrors) -> None:
     rules = objects(section(spec, "successPolicy").get("rules"))
     if not 0 < len(rules) <= _MAX_RULES:
         errors.invalid(f"{path}.rules", len(rules), f"must have 1 to {_MAX_RULES} items")
-    for index, rule in enumerate(rules):
-        where = f"{path}.rules[{index}]"
+    for where, rule in placed(rules, f"{path}.rules"):
         count, indexes = rule.get("succeededCount"), rule.get("succeededIndexes")
         if count is None and indexes is None:
             errors.required(

@@ -1,5 +1,7 @@
-"""A new pod and its service account: the account must be there, its token is a volume of the pod,
-its `imagePullSecrets` are the pod's; what Kubernetes' admission plugin ServiceAccount does."""
+"""A new pod and its service account, as by Kubernetes' admission plugin ServiceAccount.
+
+The account must be there, its token is a volume of the pod, its `imagePullSecrets` are the pod's.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ from tidegate.kube.resources import PODS, SERVICE_ACCOUNTS
 
 _TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
 _ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
-
 _DEFAULT_ACCOUNT = "default"
 _VOLUME_PREFIX = "kube-api-access-"
 # An hour, and seven seconds by which Kubernetes tells its own request from others.

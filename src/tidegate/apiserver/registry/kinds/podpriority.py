@@ -1,5 +1,6 @@
-"""What a pod is given of priority and tolerations, as by Kubernetes' admission plugins Priority and
-DefaultTolerationSeconds.
+"""What a pod is given of priority and tolerations.
+
+As by Kubernetes' admission plugins Priority and DefaultTolerationSeconds.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.kinds.checks import supported, within
+from tidegate.apiserver.registry.kinds.checks import placed, supported, within
 from tidegate.apiserver.values import mapping, objects, section, strings
 from tidegate.kube.objects import Object
 
@@ -82,8 +82,8 @@ def _validate_profiles(context: Object, path: str, errors: FieldErrors) -> None:
 
 def _validate_sysctls(sysctls: list[Object], path: str, errors: FieldErrors) -> None:
     taken: set[str] = set()
-    for index, sysctl in enumerate(sysctls):
-        name, where = str(sysctl.get("name") or ""), f"{path}[{index}].name"
+    for at, sysctl in placed(sysctls, path):
+        name, where = str(sysctl.get("name") or ""), f"{at}.name"
         if not name:
             errors.required(where)
         elif len(name) > _MAX_SYSCTL or not _SYSCTL.fullmatch(name):

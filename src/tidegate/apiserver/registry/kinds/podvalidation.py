@@ -7,7 +7,9 @@ from tidegate.apiserver.registry.kinds.checks import (
     form,
     ip_problem,
     not_negative,
+    placed,
     supported,
+    validate_text,
     within,
 )
 from tidegate.apiserver.registry.kinds.containervalidation import validate_containers
@@ -75,8 +77,7 @@ def validate_pod_spec(spec: Object, path: str, errors: FieldErrors, *, alone: bo
     validate_labels(spec.get("nodeSelector"), f"{path}.nodeSelector", errors)
     _validate_dns(spec, path, errors)
     _validate_aliases(objects(spec.get("hostAliases")), f"{path}.hostAliases", errors)
-    for index, gate in enumerate(objects(spec.get("readinessGates"))):
-        where = f"{path}.readinessGates[{index}]"
+    for where, gate in placed(objects(spec.get("readinessGates")), f"{path}.readinessGates"):
         form(gate, "conditionType", qualified_problem, where, errors)
     _validate_os(spec, path, errors)
     validate_scheduling(spec, path, errors)
@@ -99,32 +100,27 @@ def _validate_dns(spec: Object, path: str, errors: FieldErrors) -> None:
     if len(servers) > _MAX_NAMESERVERS:
         detail = f"must not have more than {_MAX_NAMESERVERS} nameservers"
         errors.invalid(f"{path}.nameservers", servers, detail)
-    for index, server in enumerate(servers):
-        problem = ip_problem(server)
-        if problem:
-            errors.invalid(f"{path}.nameservers[{index}]", server, problem)
+    for where, server in placed(servers, f"{path}.nameservers"):
+        validate_text(server, ip_problem, where, errors)
     if len(searches) > _MAX_SEARCHES:
         detail = f"must not have more than {_MAX_SEARCHES} search paths"
         errors.invalid(f"{path}.searches", searches, detail)
-    for index, search in enumerate(searches):
-        problem = subdomain_problem(search.removesuffix(".")) if search != "." else None
-        if problem:
-            errors.invalid(f"{path}.searches[{index}]", search, problem)
-    for index, option in enumerate(objects(config.get("options"))):
+    for where, search in placed(searches, f"{path}.searches"):
+        validate_text(search, _search_problem, where, errors)
+    for where, option in placed(objects(config.get("options")), f"{path}.options"):
         if not option.get("name"):
-            errors.required(f"{path}.options[{index}]", "must not be empty")
+            errors.required(where, "must not be empty")
+
+
+def _search_problem(search: str) -> str | None:
+    return subdomain_problem(search.removesuffix(".")) if search != "." else None
 
 
 def _validate_aliases(aliases: list[Object], path: str, errors: FieldErrors) -> None:
-    for index, alias in enumerate(aliases):
-        where, address = f"{path}[{index}]", str(alias.get("ip") or "")
-        problem = ip_problem(address)
-        if problem:
-            errors.invalid(f"{where}.ip", address, problem)
+    for where, alias in placed(aliases, path):
+        validate_text(alias.get("ip") or "", ip_problem, f"{where}.ip", errors)
         for name in strings(alias.get("hostnames")):
-            problem = subdomain_problem(name)
-            if problem:
-                errors.invalid(f"{where}.hostnames", name, problem)
+            validate_text(name, subdomain_problem, f"{where}.hostnames", errors)
 
 
 def _validate_os(spec: Object, path: str, errors: FieldErrors) -> None:

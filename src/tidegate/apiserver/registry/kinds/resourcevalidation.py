@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors, join, key
+from tidegate.apiserver.registry.kinds.checks import validate_text
 from tidegate.apiserver.registry.names import qualified_problem
 from tidegate.apiserver.values import mapping
 from tidegate.kube.objects import Object
@@ -58,9 +59,7 @@ def _validate_request(
 
 
 def _validate_resource_name(name: str, path: str, errors: FieldErrors) -> None:
-    problem = qualified_problem(name)
-    if problem:
-        errors.invalid(path, name, problem)
+    validate_text(name, qualified_problem, path, errors)
     if "/" in name or name in _OF_CONTAINERS or name.startswith(_HUGE_PAGES):
         return
     if name not in _OF_NAMESPACES:

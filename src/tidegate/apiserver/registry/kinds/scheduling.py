@@ -6,7 +6,7 @@ There is one node here; what is wrong is refused all the same, before a cluster 
 from __future__ import annotations
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.kinds.checks import form, supported
+from tidegate.apiserver.registry.kinds.checks import form, placed, supported, validate_text
 from tidegate.apiserver.registry.names import label_value_problem, qualified_problem
 from tidegate.apiserver.values import objects, section, strings
 from tidegate.kube.objects import Object
@@ -20,8 +20,8 @@ _UNSATISFIABLE = ("DoNotSchedule", "ScheduleAnyway")
 
 def validate_scheduling(spec: Object, path: str, errors: FieldErrors) -> None:
     """Tolerations, affinity, spreading and scheduling gates of a pod spec."""
-    for index, toleration in enumerate(objects(spec.get("tolerations"))):
-        _validate_toleration(toleration, f"{path}.tolerations[{index}]", errors)
+    for where, toleration in placed(objects(spec.get("tolerations")), f"{path}.tolerations"):
+        _validate_toleration(toleration, where, errors)
     affinity = section(spec, "affinity")
     _validate_node_affinity(
         section(affinity, "nodeAffinity"), f"{path}.affinity.nodeAffinity", errors
@@ -34,9 +34,7 @@ def validate_scheduling(spec: Object, path: str, errors: FieldErrors) -> None:
 
 def validate_taint(taint: Object, path: str, errors: FieldErrors) -> None:
     """A taint of a node."""
-    problem = qualified_problem(str(taint.get("key") or ""))
-    if problem:
-        errors.invalid(f"{path}.key", taint.get("key") or "", problem)
+    validate_text(taint.get("key") or "", qualified_problem, f"{path}.key", errors)
     form(taint, "value", label_value_problem, path, errors)
     if not taint.get("effect"):
         errors.required(f"{path}.effect")
@@ -79,19 +77,20 @@ def _validate_node_affinity(affinity: Object, path: str, errors: FieldErrors) ->
         terms = objects(section(affinity, _REQUIRED).get("nodeSelectorTerms"))
         if not terms:
             errors.required(where, "must have at least one node selector term")
-        for index, term in enumerate(terms):
-            _validate_node_term(term, f"{where}[{index}]", errors)
-    for index, preferred in enumerate(objects(affinity.get(_PREFERRED))):
-        where = f"{path}.{_PREFERRED}[{index}]"
+        for at, term in placed(terms, where):
+            _validate_node_term(term, at, errors)
+    for where, preferred in placed(objects(affinity.get(_PREFERRED)), f"{path}.{_PREFERRED}"):
         _validate_weight(preferred, where, errors)
         _validate_node_term(section(preferred, "preference"), f"{where}.preference", errors)
 
 
 def _validate_node_term(term: Object, path: str, errors: FieldErrors) -> None:
-    for index, requirement in enumerate(objects(term.get("matchExpressions"))):
-        _validate_label_requirement(requirement, f"{path}.matchExpressions[{index}]", errors)
-    for index, requirement in enumerate(objects(term.get("matchFields"))):
-        _validate_field_requirement(requirement, f"{path}.matchFields[{index}]", errors)
+    for field, validate in (
+        ("matchExpressions", _validate_label_requirement),
+        ("matchFields", _validate_field_requirement),
+    ):
+        for where, requirement in placed(objects(term.get(field)), f"{path}.{field}"):
+            validate(requirement, where, errors)
 
 
 def _validate_label_requirement(requirement: Object, path: str, errors: FieldErrors) -> None:
@@ -110,9 +109,7 @@ def _validate_label_requirement(requirement: Object, path: str, errors: FieldErr
             errors.required(f"{path}.values", detail)
     else:
         errors.invalid(f"{path}.operator", operator, _NO_OPERATOR)
-    problem = qualified_problem(str(requirement.get("key") or ""))
-    if problem:
-        errors.invalid(f"{path}.key", requirement.get("key") or "", problem)
+    validate_text(requirement.get("key") or "", qualified_problem, f"{path}.key", errors)
 
 
 def _validate_field_requirement(requirement: Object, path: str, errors: FieldErrors) -> None:
@@ -128,10 +125,9 @@ def _validate_field_requirement(requirement: Object, path: str, errors: FieldErr
 
 
 def _validate_pod_affinity(affinity: Object, path: str, errors: FieldErrors) -> None:
-    for index, term in enumerate(objects(affinity.get(_REQUIRED))):
-        _validate_pod_term(term, f"{path}.{_REQUIRED}[{index}]", errors)
-    for index, preferred in enumerate(objects(affinity.get(_PREFERRED))):
-        where = f"{path}.{_PREFERRED}[{index}]"
+    for where, term in placed(objects(affinity.get(_REQUIRED)), f"{path}.{_REQUIRED}"):
+        _validate_pod_term(term, where, errors)
+    for where, preferred in placed(objects(affinity.get(_PREFERRED)), f"{path}.{_PREFERRED}"):
         _validate_weight(preferred, where, errors)
         _validate_pod_term(
             section(preferred, "podAffinityTerm"), f"{where}.podAffinityTerm", errors
@@ -152,8 +148,7 @@ def _validate_weight(preferred: Object, path: str, errors: FieldErrors) -> None:
 
 def _validate_spreading(spec: Object, path: str, errors: FieldErrors) -> None:
     taken: set[tuple[str, str]] = set()
-    for index, constraint in enumerate(objects(spec.get("topologySpreadConstraints"))):
-        where = f"{path}[{index}]"
+    for where, constraint in placed(objects(spec.get("topologySpreadConstraints")), path):
         skew, fewest = int(constraint.get("maxSkew") or 0), constraint.get("minDomains")
         topology, otherwise = constraint.get("topologyKey"), constraint.get("whenUnsatisfiable")
         if skew <= 0:
@@ -173,11 +168,11 @@ def _validate_spreading(spec: Object, path: str, errors: FieldErrors) -> None:
 
 def _validate_gates(spec: Object, path: str, errors: FieldErrors) -> None:
     taken: set[str] = set()
-    for index, gate in enumerate(objects(spec.get("schedulingGates"))):
+    for where, gate in placed(objects(spec.get("schedulingGates")), path):
         name = str(gate.get("name") or "")
         problem = qualified_problem(name)
         if problem:
-            errors.invalid(f"{path}[{index}]", name, problem)
+            errors.invalid(where, name, problem)
         elif name in taken:
-            errors.duplicate(f"{path}[{index}]", name)
+            errors.duplicate(where, name)
         taken.add(name)

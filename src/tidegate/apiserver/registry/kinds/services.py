@@ -8,15 +8,17 @@ from tidegate.apiserver.registry.kinds.checks import (
     PROTOCOLS,
     form,
     ip_problem,
+    placed,
     supported,
+    validate_name,
     validate_port,
     validate_port_or_name,
+    validate_text,
     within,
 )
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.endpointvalidation import ENDPOINT_KINDS
 from tidegate.apiserver.registry.names import (
-    label_problem,
     qualified_problem,
     subdomain_problem,
     validate_labels,
@@ -98,16 +100,13 @@ def _validate_addresses(spec: Object, errors: FieldErrors) -> None:
     if spec["type"] in _WITH_NODE_PORTS and spec.get("clusterIP") == "None":
         detail = f"may not be set to 'None' for {spec['type']} services"
         errors.invalid("spec.clusterIPs[0]", "None", detail)
-    for index, address in enumerate(strings(spec.get("externalIPs"))):
-        problem = ip_problem(address)
-        if problem:
-            errors.invalid(f"spec.externalIPs[{index}]", address, problem)
+    for path, address in placed(strings(spec.get("externalIPs")), "spec.externalIPs"):
+        validate_text(address, ip_problem, path, errors)
 
 
 def _validate_families(spec: Object, errors: FieldErrors) -> None:
     """Addresses are of version 4 here, and one for each Service."""
-    for index, family in enumerate(strings(spec.get("ipFamilies"))):
-        path = f"spec.ipFamilies[{index}]"
+    for path, family in placed(strings(spec.get("ipFamilies")), "spec.ipFamilies"):
         if family not in ("IPv4", "IPv6"):
             errors.not_supported(path, family, ("IPv4", "IPv6"))
         elif family != "IPv4" and spec["type"] != "ExternalName":
@@ -163,18 +162,9 @@ def _validate_fields_of_types(spec: Object, errors: FieldErrors) -> None:
 def _validate_ports(ports: list[Object], errors: FieldErrors) -> None:
     names: set[str] = set()
     numbers: set[tuple[int, str]] = set()
-    for index, port in enumerate(ports):
-        path = f"spec.ports[{index}]"
-        name = port.get("name")
-        if not name and len(ports) > 1:
-            errors.required(f"{path}.name")
-        elif name:
-            problem = label_problem(name)
-            if problem:
-                errors.invalid(f"{path}.name", name, problem)
-            elif name in names:
-                errors.duplicate(f"{path}.name", name)
-            names.add(name)
+    for path, port in placed(ports, "spec.ports"):
+        if port.get("name") or len(ports) > 1:
+            validate_name(port.get("name"), f"{path}.name", names, errors)
         if "port" not in port:
             errors.required(f"{path}.port")
             continue

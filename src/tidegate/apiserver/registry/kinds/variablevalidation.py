@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.kinds.checks import form
+from tidegate.apiserver.registry.kinds.checks import form, placed
 from tidegate.apiserver.registry.kinds.data import key_problem
 from tidegate.apiserver.registry.names import qualified_problem, subdomain_problem
 from tidegate.apiserver.values import mapping, objects, section
@@ -51,10 +51,10 @@ _ONLY_ONE = "may not have more than one field specified at a time"
 
 def validate_environment(container: Object, path: str, errors: FieldErrors) -> None:
     """`env` and `envFrom` of a container at `path`."""
-    for index, variable in enumerate(objects(container.get("env"))):
-        _validate_variable(variable, f"{path}.env[{index}]", errors)
-    for index, source in enumerate(objects(container.get("envFrom"))):
-        _validate_bulk(source, f"{path}.envFrom", index, errors)
+    for where, variable in placed(objects(container.get("env")), f"{path}.env"):
+        _validate_variable(variable, where, errors)
+    for where, source in placed(objects(container.get("envFrom")), f"{path}.envFrom"):
+        _validate_bulk(source, where, f"{path}.envFrom", errors)
 
 
 def validate_field(
@@ -128,21 +128,21 @@ def _validate_entry(reference: Object, path: str, errors: FieldErrors) -> None:
         form(reference, "key", key_problem, path, errors)
 
 
-def _validate_bulk(source: Object, path: str, index: int, errors: FieldErrors) -> None:
-    where = f"{path}[{index}]"
+def _validate_bulk(source: Object, path: str, all_at: str, errors: FieldErrors) -> None:
+    """An entry of `envFrom`; Kubernetes finds some of its faults in the whole list at `all_at`."""
     prefix = source.get("prefix")
     if prefix and not _is_variable(str(prefix)):
-        errors.invalid(f"{where}.prefix", prefix, _NAME_MESSAGE)
+        errors.invalid(f"{path}.prefix", prefix, _NAME_MESSAGE)
     kinds = [kind for kind in ("configMapRef", "secretRef") if kind in source]
     if not kinds:
-        errors.invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")
+        errors.invalid(all_at, "", "must specify one of: `configMapRef` or `secretRef`")
     elif len(kinds) > 1:
-        errors.invalid(path, "", _ONLY_ONE)
+        errors.invalid(all_at, "", _ONLY_ONE)
     for kind in kinds:
         reference = mapping(source[kind])
         if not reference.get("name"):
-            errors.required(f"{where}.{kind}.name")
-        form(reference, "name", subdomain_problem, f"{where}.{kind}", errors)
+            errors.required(f"{path}.{kind}.name")
+        form(reference, "name", subdomain_problem, f"{path}.{kind}", errors)
 
 
 def _is_variable(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.kinds.checks import supported, validate_name, within
+from tidegate.apiserver.registry.kinds.checks import placed, supported, validate_name, within
 from tidegate.apiserver.registry.kinds.variablevalidation import (
     FILE_FIELDS,
     validate_field,
@@ -41,8 +41,7 @@ _NAMES = {
 def validate_volumes(volumes: list[Object], path: str, errors: FieldErrors) -> set[str]:
     """The volumes of a pod; returns their names."""
     names: set[str] = set()
-    for index, volume in enumerate(volumes):
-        where = f"{path}[{index}]"
+    for where, volume in placed(volumes, path):
         validate_name(volume.get("name"), f"{where}.name", names, errors)
         sources = [name for name in volume if name != "name"]
         if not sources:
@@ -58,8 +57,7 @@ def validate_mounts(container: Object, path: str, volumes: set[str], errors: Fie
     """The mounts of a container, of volumes with these names."""
     paths: set[str] = set()
     privileged = bool(section(container, "securityContext").get("privileged"))
-    for index, mount in enumerate(objects(container.get("volumeMounts"))):
-        where = f"{path}[{index}]"
+    for where, mount in placed(objects(container.get("volumeMounts")), path):
         name, target = mount.get("name"), mount.get("mountPath")
         if not name:
             errors.required(f"{where}.name")
@@ -121,8 +119,7 @@ def _validate_source(kind: str, source: Object, path: str, errors: FieldErrors) 
 
 
 def _validate_items(source: Object, path: str, errors: FieldErrors) -> None:
-    for index, item in enumerate(objects(source.get("items"))):
-        where = f"{path}.items[{index}]"
+    for where, item in placed(objects(source.get("items")), f"{path}.items"):
         if not item.get("key"):
             errors.required(f"{where}.key")
         _validate_file(item, where, errors)
@@ -158,8 +155,7 @@ def _validate_downward(source: Object, path: str, errors: FieldErrors) -> None:
 
 def _validate_projected(source: Object, path: str, errors: FieldErrors) -> None:
     taken: set[str] = set()
-    for index, part in enumerate(objects(source.get("sources"))):
-        where = f"{path}.sources[{index}]"
+    for where, part in placed(objects(source.get("sources")), f"{path}.sources"):
         kinds = [kind for kind in _PROJECTED if kind in part]
         if not kinds:
             errors.required(where, "must specify a projected volume source")
@@ -182,17 +178,20 @@ def _validate_projection(kind: str, part: Object, path: str, errors: FieldErrors
     elif kind == "downwardAPI":
         _validate_downward(part, path, errors)
     elif kind == "serviceAccountToken":
-        seconds = part.get("expirationSeconds")
-        where = f"{path}.expirationSeconds"
-        if seconds is not None and seconds < _SHORTEST_TOKEN:
-            detail = "may not specify a duration less than 10 minutes"
-            errors.invalid(where, seconds, detail)
-        elif seconds is not None and seconds > _LONGEST_TOKEN:
-            errors.invalid(where, seconds, "may not specify a duration larger than 2^32 seconds")
-        if not part.get("path"):
-            errors.required(f"{path}.path")
-        else:
-            _validate_descending(str(part["path"]), f"{path}.path", errors)
+        _validate_token(part, path, errors)
+
+
+def _validate_token(part: Object, path: str, errors: FieldErrors) -> None:
+    seconds = part.get("expirationSeconds")
+    where = f"{path}.expirationSeconds"
+    if seconds is not None and seconds < _SHORTEST_TOKEN:
+        errors.invalid(where, seconds, "may not specify a duration less than 10 minutes")
+    elif seconds is not None and seconds > _LONGEST_TOKEN:
+        errors.invalid(where, seconds, "may not specify a duration larger than 2^32 seconds")
+    if not part.get("path"):
+        errors.required(f"{path}.path")
+    else:
+        _validate_descending(str(part["path"]), f"{path}.path", errors)
 
 
 def _files(kind: str, part: Object) -> Iterator[str]:

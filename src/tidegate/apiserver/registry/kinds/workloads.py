@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidegate.apis.digests import pin_images
 from tidegate.apis.serving import REVISIONS
 from tidegate.apiserver.registry.fielderrors import FieldErrors
-from tidegate.apiserver.registry.kinds.checks import not_negative, supported
+from tidegate.apiserver.registry.kinds.checks import not_negative, placed, supported
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.podaccounts import give_account
 from tidegate.apiserver.registry.kinds.poddefaults import default_pod, default_template
@@ -114,23 +114,24 @@ def _validate_template_owner(obj: Object, old: Object | None, errors: FieldError
             "spec.template.spec.activeDeadlineSeconds",
             "activeDeadlineSeconds in ReplicaSet is not Supported",
         )
-    if "selector" not in spec:
-        errors.required("spec.selector")
-        labels = mapping(section(template, "metadata").get("labels"))
+    labels = mapping(section(template, "metadata").get("labels"))
+    if not _selects(spec, labels, errors):
         errors.invalid("spec.template.metadata.labels", labels, _NO_MATCH)
-    elif validate_selector(section(spec, "selector"), "spec.selector", errors):
-        labels = mapping(section(template, "metadata").get("labels"))
-        if not selector_from_spec(spec["selector"]).matches(labels):
-            errors.invalid(
-                "spec.template.metadata.labels",
-                labels,
-                _NO_MATCH,
-            )
     if old is not None:
         errors.immutable("spec.selector", section(old, "spec", "selector"), spec.get("selector"))
 
 
-def validate_selector(selector: Object, path: str, errors: FieldErrors) -> bool:
+def _selects(spec: Object, labels: Object, errors: FieldErrors) -> bool:
+    """Whether the selector finds what has these labels, or is reported as none itself."""
+    if "selector" not in spec:
+        errors.required("spec.selector")
+        return False
+    if not _validate_selector(section(spec, "selector"), "spec.selector", errors):
+        return True
+    return selector_from_spec(spec["selector"]).matches(labels)
+
+
+def _validate_selector(selector: Object, path: str, errors: FieldErrors) -> bool:
     """A LabelSelector that must select something; tells whether it is valid."""
     before = len(errors.causes)
     labels = mapping(selector.get("matchLabels"))
@@ -141,8 +142,7 @@ def validate_selector(selector: Object, path: str, errors: FieldErrors) -> bool:
         problem = qualified_problem(key) or label_value_problem(str(value))
         if problem:
             errors.invalid(f"{path}.matchLabels", f"{key}={value}", problem)
-    for index, expression in enumerate(expressions):
-        where = f"{path}.matchExpressions[{index}]"
+    for where, expression in placed(expressions, f"{path}.matchExpressions"):
         if expression.get("operator") not in _OPERATORS:
             errors.invalid(
                 f"{where}.operator", expression.get("operator"), "not a valid selector operator"
