@@ -96,16 +96,9 @@ def _node_ports(spec: Object, before: Object, others: list[Object], errors: Fiel
     wanted = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
     for where, port in placed(objects(spec.get("ports")), "spec.ports"):
         number, path = port.get("nodePort"), f"{where}.nodePort"
-        if number and number not in NODE_PORTS:
-            errors.invalid(
-                path,
-                number,
-                "provided port is not in the valid range. The range of valid ports is"
-                f" {NODE_PORTS[0]}-{NODE_PORTS[-1]}",
-            )
-        elif number and number in used:
-            errors.invalid(path, number, "provided port is already allocated")
-        elif not number and wanted:
+        if number:
+            _check_node_port(number, path, used, errors)
+        elif wanted:
             kept = known.get((port["port"], port.get("protocol")))
             number = kept if kept and kept not in taken else _free_port(taken)
             if number is None:
@@ -113,6 +106,18 @@ def _node_ports(spec: Object, before: Object, others: list[Object], errors: Fiel
                 return
             taken.add(number)
             port["nodePort"] = number
+
+
+def _check_node_port(number: int, path: str, used: set[int], errors: FieldErrors) -> None:
+    if number not in NODE_PORTS:
+        errors.invalid(
+            path,
+            number,
+            "provided port is not in the valid range. The range of valid ports is"
+            f" {NODE_PORTS[0]}-{NODE_PORTS[-1]}",
+        )
+    elif number in used:
+        errors.invalid(path, number, "provided port is already allocated")
 
 
 def _numbers(spec: Object) -> set[int]:

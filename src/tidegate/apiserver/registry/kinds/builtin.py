@@ -7,12 +7,15 @@ from tidegate.apiserver.registry.custom import (
     validate_definition,
     warn_of_definition,
 )
-from tidegate.apiserver.registry.kinds.cluster import CLUSTER_KINDS
 from tidegate.apiserver.registry.kinds.common import builtin
 from tidegate.apiserver.registry.kinds.core import CORE_KINDS
+from tidegate.apiserver.registry.kinds.endpoints import ENDPOINT_KINDS
 from tidegate.apiserver.registry.kinds.events import EVENT_KINDS
+from tidegate.apiserver.registry.kinds.ingresses import INGRESS_KINDS
 from tidegate.apiserver.registry.kinds.jobs import JOB_KINDS
+from tidegate.apiserver.registry.kinds.leases import LEASE_KINDS
 from tidegate.apiserver.registry.kinds.priorityclasses import PRIORITY_CLASS_KINDS
+from tidegate.apiserver.registry.kinds.roles import ROLE_KINDS
 from tidegate.apiserver.registry.kinds.services import SERVICE_KINDS
 from tidegate.apiserver.registry.kinds.workloads import WORKLOAD_KINDS
 from tidegate.kube.resources import CUSTOM_RESOURCE_DEFINITIONS
@@ -23,7 +26,10 @@ BUILTIN_KINDS = (
     *WORKLOAD_KINDS,
     *JOB_KINDS,
     *SERVICE_KINDS,
-    *CLUSTER_KINDS,
+    *ENDPOINT_KINDS,
+    *INGRESS_KINDS,
+    *LEASE_KINDS,
+    *ROLE_KINDS,
     *PRIORITY_CLASS_KINDS,
     builtin(
         CUSTOM_RESOURCE_DEFINITIONS,

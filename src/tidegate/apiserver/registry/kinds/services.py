@@ -1,4 +1,4 @@
-"""Service: its defaults and what makes it valid; Endpoints and EndpointSlice beside it."""
+"""Service: its defaults and what makes it valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tidegate.apiserver.registry.kinds.checks import (
     within,
 )
 from tidegate.apiserver.registry.kinds.common import builtin
-from tidegate.apiserver.registry.kinds.endpointvalidation import ENDPOINT_KINDS
 from tidegate.apiserver.registry.names import (
     qualified_problem,
     subdomain_problem,
@@ -190,5 +189,4 @@ SERVICE_KINDS = (
         create_on_update=True,
         selectable_fields=("spec.clusterIP", "spec.type"),
     ),
-    *ENDPOINT_KINDS,
 )
