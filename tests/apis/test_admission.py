@@ -232,8 +232,10 @@ def test_refusals_name_the_field(change: Change, message: str) -> None:
 
 
 def test_a_feature_allows_its_field() -> None:
+    chosen = service(nodeSelector={"a": "b"})
+    assert refusal(chosen) == "must not set the field(s): spec.template.spec.nodeSelector"
     ADMISSION.current = Settings(features=Features({"kubernetes.podspec-nodeselector": "enabled"}))
-    admit_service(service(nodeSelector={"a": "b"}), None, "me")
+    assert template(admit_service(chosen, None, "me"))["spec"]["nodeSelector"] == {"a": "b"}
 
 
 @pytest.mark.parametrize(
@@ -379,7 +381,9 @@ def test_ingress_percents_must_sum_to_100() -> None:
 def test_what_is_being_deleted_is_not_held_back() -> None:
     old = admit_service(service(), None, "me")
     ADMISSION.current = Settings(defaults=Defaults(max_revision_timeout_seconds=10))
-    leaving = thaw(old)
-    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    leaving["metadata"]["finalizers"] = []
-    admit_service(leaving, old, "me")
+    # Later defaults would refuse it: its time limit is longer than the longest.
+    altered = thaw(old)
+    template(altered)["metadata"] = {"labels": {"a": "b"}}
+    assert "timeoutSeconds" in refusal(altered, old)
+    altered["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert template(admit_service(altered, old, "me"))["metadata"]["labels"] == {"a": "b"}

@@ -62,4 +62,6 @@ def test_an_end_without_a_word_is_a_failure() -> None:
 
 def test_nobody_listens_in_the_foreground(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TIDEGATE_READY_FD", raising=False)
-    Announcer().stage(READY)
+    announcer = Announcer()
+    assert not announcer.is_heard
+    announcer.stage(READY)

@@ -19,7 +19,6 @@ from tidegate.node.images.garbage import Marks
 from tidegate.node.images.store import Image, ImageStore
 
 Usage = namedtuple("Usage", "total used free")
-ALWAYS = Marks(high=0, low=0)
 
 
 class Disk:
