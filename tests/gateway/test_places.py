@@ -23,6 +23,13 @@ from tidegate.kube.resources import LEASES
 SD = Key(NAMESPACE, "sd-00001")
 
 
+@pytest.fixture
+async def attentive(tmp_path: Path) -> AsyncIterator[World]:
+    """A gateway that looks every two seconds whether others are lost, at each of its renewals."""
+    async with running_gateway(tmp_path, lease_seconds=12) as running:
+        yield running
+
+
 @asynccontextmanager
 async def second_gateway(
     world: World, directory: Path, name: str = "second"
@@ -251,60 +258,60 @@ async def test_haproxy_stops_by_itself_when_its_agent_is_gone(world: World) -> N
 
 
 async def test_a_gateway_that_is_gone_for_good_leaves_its_places_to_the_others(
-    world: World, tmp_path: Path
+    attentive: World, tmp_path: Path
 ) -> None:
-    await world.revision(SD.name, limit=1, timeoutSeconds=1)
-    await world.route("sd", {SD.name: 100})
-    pods = [await world.pod(SD.name, f"sd-{letter}") for letter in "ab"]
-    await world.in_rotation(SD.name, 2)
+    await attentive.revision(SD.name, limit=1, timeoutSeconds=1)
+    await attentive.route("sd", {SD.name: 100})
+    pods = [await attentive.pod(SD.name, f"sd-{letter}") for letter in "ab"]
+    await attentive.in_rotation(SD.name, 2)
     short = {"lease_seconds": 3, "reports": False, "name": "second"}
-    async with running_gateway(tmp_path / "second", api=world.api, **short) as second:
+    async with running_gateway(tmp_path / "second", api=attentive.api, **short) as second:
         await serves(second)
         requests = [await second.send("sd", f"/hold?n={n}") for n in range(2)]
         await second.working(*pods)
         await second.end_agent()
         # Its HAProxy goes on, and so both pods stay its own.
-        assert sum((await places_of(world))["second"].values()) == 2
+        assert sum((await places_of(attentive))["second"].values()) == 2
 
         async def is_gone() -> bool:
-            return set(await places_of(world)) <= {"gateway"}
+            return set(await places_of(attentive)) <= {"gateway"}
 
-        await world.api.eventually(is_gone)
+        await attentive.api.eventually(is_gone)
         # What the pods had from it was cut before.
         for request in requests:
             assert (await request.answer()).status in (502, 504)
         for pod in pods:
             pod.released.set()
-        assert all_well(await load(world, 10, 2))
+        assert all_well(await load(attentive, 10, 2))
 
 
 async def test_what_comes_after_a_gateway_is_lost_does_not_wait_for_it(
-    world: World, tmp_path: Path
+    attentive: World, tmp_path: Path
 ) -> None:
     """Its places are its own for five minutes, but new pods it cannot have."""
-    await world.revision(SD.name, limit=1, timeoutSeconds=300)
-    await world.route("sd", {SD.name: 100})
-    old = await world.pod(SD.name, "sd-old")
-    await world.in_rotation(SD.name, 1)
+    await attentive.revision(SD.name, limit=1, timeoutSeconds=300)
+    await attentive.route("sd", {SD.name: 100})
+    old = await attentive.pod(SD.name, "sd-old")
+    await attentive.in_rotation(SD.name, 1)
     short = {"lease_seconds": 2, "reports": False, "name": "second"}
-    async with running_gateway(tmp_path / "second", api=world.api, **short) as second:
+    async with running_gateway(tmp_path / "second", api=attentive.api, **short) as second:
         await serves(second)
         request = await second.send("sd", "/hold")
         await second.working(old)
         await second.end_agent()
-        membership = world.gateway._membership
-        await world.api.eventually(lambda: membership.has_stopped("second"))
-        await world.api.eventually(lambda: "second" in world.gateway._places._stopped._pods)
+        membership = attentive.gateway._membership
+        await attentive.api.eventually(lambda: membership.has_stopped("second"))
+        await attentive.api.eventually(lambda: "second" in attentive.gateway._places._stopped._pods)
 
-        await world.revision("new-00001", limit=1)
-        await world.pod("new-00001", "new-a")
-        await world.route("new", {"new-00001": 100})
-        assert (await world.fetch("new", "/work?ms=0")).status == 200
+        await attentive.revision("new-00001", limit=1)
+        await attentive.pod("new-00001", "new-a")
+        await attentive.route("new", {"new-00001": 100})
+        assert (await attentive.fetch("new", "/work?ms=0")).status == 200
         # The old one works for the lost gateway, and the ledger's end does not make it free.
         name = leases.lease_of_revision(SD)
-        await world.client.delete(LEASES, name, namespace=NAMESPACE)
-        waiting = await world.send("sd", "/work?ms=0")
-        await world.pod(SD.name, "sd-young")
+        await attentive.client.delete(LEASES, name, namespace=NAMESPACE)
+        waiting = await attentive.send("sd", "/work?ms=0")
+        await attentive.pod(SD.name, "sd-young")
         assert (await waiting.answer()).pod == "sd-young"
         assert old.active == old.most == 1
         assert old.seen == ["/hold"]
