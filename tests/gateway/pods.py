@@ -15,7 +15,8 @@ class CountingPod:
 
     `/work?ms=100` answers after that time, `/hold` once `released` is set;
     `/stream?chunks=5&ms=20` sends a chunk each so often, and with `&silence` the end only once
-    `released` is set;
+    `released` is set, with `&silent=100` after that time;
+    `/nonsense` answers with what is no HTTP;
     `/headers` answers with what it got; `/status?code=425` with that status.
     """
 
@@ -75,7 +76,11 @@ class CountingPod:
                 writer.write(b"4\r\ndata\r\n")
             if "silence" in query:
                 await self.released.wait()
+            await asyncio.sleep(int(query.get("silent", "0")) / 1000)
             writer.write(b"0\r\n\r\n")
+            return
+        if url.path == "/nonsense":
+            writer.write(b"SSH-2.0-pod\r\n\r\n")
             return
         if url.path == "/hold":
             await self.released.wait()

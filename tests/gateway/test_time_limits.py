@@ -1,13 +1,14 @@
 """Time limits with Knative's meanings, through a real HAProxy.
 
 `timeoutSeconds` and `responseStartTimeoutSeconds` end with the first byte of the answer, and the
-shorter decides; `idleTimeoutSeconds` limits silences inside an answer, without it five minutes do.
+shorter decides; `idleTimeoutSeconds` limits silences inside an answer, without it nothing does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -16,6 +17,8 @@ import websockets
 
 from tests.gateway.pods import CountingPod
 from tests.gateway.world import World
+from tidegate.gateway import model
+from tidegate.gateway.haproxy import config
 from tidegate.gateway.reading import revision_of
 
 _EVENTS = "text/event-stream"
@@ -80,24 +83,119 @@ async def test_requests_that_are_not_the_first_of_their_connections_get_504_too(
 
 
 @pytest.mark.parametrize(
-    ("spec", "silence", "watched"),
+    ("spec", "plain", "start", "watched"),
     [
-        ({}, 300_000, False),
-        ({"timeoutSeconds": 600}, 600_000, False),
-        ({"timeoutSeconds": 60}, 300_000, True),
-        ({"timeoutSeconds": 600, "responseStartTimeoutSeconds": 300}, 300_000, False),
-        ({"timeoutSeconds": 60, "idleTimeoutSeconds": 20}, 20_000, False),
-        ({"timeoutSeconds": 60, "idleTimeoutSeconds": 90}, 90_000, True),
+        ({}, True, True, False),
+        ({"timeoutSeconds": 600}, False, True, True),
+        ({"timeoutSeconds": 60}, False, True, False),
+        ({"timeoutSeconds": 600, "responseStartTimeoutSeconds": 300}, True, True, False),
+        ({"timeoutSeconds": 60, "idleTimeoutSeconds": 20}, False, False, False),
+        ({"timeoutSeconds": 60, "idleTimeoutSeconds": 90}, False, True, False),
+        ({"timeoutSeconds": 600, "idleTimeoutSeconds": 500}, False, False, False),
+        ({"timeoutSeconds": 600, "idleTimeoutSeconds": 900}, False, True, True),
     ],
 )
-def test_haproxy_keeps_what_its_one_limit_can_say(
-    spec: dict[str, int], silence: int, watched: bool
+def test_haproxy_keeps_what_it_can_count(
+    spec: dict[str, int], plain: bool, start: bool, watched: bool
 ) -> None:
     obj = {"metadata": {"namespace": "default", "name": "sd-00001"}, "spec": spec}
     revision = revision_of(obj, affinity=None, max_queued=10)
 
-    assert (revision.silence_ms, revision.is_watched) == (silence, watched)
-    assert revision.is_plain == (not watched and silence == 300_000)
+    assert (revision.is_plain, revision.has_start_limit) == (plain, start)
+    assert revision.is_watched == watched
+
+
+@pytest.fixture
+def usual_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a revision without settings has for a first byte is a second, not five minutes."""
+    monkeypatch.setattr(model, "USUAL_START_MS", 1000)
+    monkeypatch.setattr(config, "USUAL_START_MS", 1000)
+
+
+# Longer than what HAProxy reads before it sends on.
+_LONG = b"x" * 100_000
+_BODIES = pytest.mark.parametrize("body", [b"", b"{}", _LONG], ids=["none", "short", "long"])
+
+
+@pytest.mark.usefixtures("usual_second")
+@pytest.mark.parametrize("limit", [0, 1])
+@pytest.mark.parametrize("seconds", [1, 2], ids=["usual", "longer"])
+@_BODIES
+async def test_an_answer_may_be_silent_for_ever_where_no_limit_is_set(
+    world: World, limit: int, seconds: int, body: bytes
+) -> None:
+    await _serve(world, limit=limit, timeoutSeconds=seconds)
+
+    stream = await world.fetch("sd", "/stream?chunks=1&ms=100&silent=3000", body=body)
+
+    assert stream.status == 200
+    assert stream.body == b"data"
+
+
+@pytest.mark.usefixtures("usual_second")
+@pytest.mark.parametrize("limit", [0, 1])
+@pytest.mark.parametrize("seconds", [1, 2], ids=["usual", "longer"])
+@_BODIES
+async def test_the_first_byte_has_its_limit_whatever_the_body(
+    world: World, limit: int, seconds: int, body: bytes
+) -> None:
+    pod = await _serve(world, limit=limit, timeoutSeconds=seconds)
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{world.port}") as client:
+        client.headers["Host"] = "sd.default.localhost"
+        assert (await client.get("/headers")).status_code == 200
+        begun = time.monotonic()
+        answer = await client.request("POST" if body else "GET", "/hold", content=body, timeout=30)
+
+    assert answer.status_code == 504
+    assert "time limit" in answer.json()["message"]
+    assert seconds <= time.monotonic() - begun < 30
+    pod.released.set()
+
+
+@pytest.mark.usefixtures("usual_second")
+@pytest.mark.parametrize("seconds", [1, 2], ids=["usual", "longer"])
+async def test_a_body_that_is_still_being_sent_keeps_the_time_from_running(
+    world: World, seconds: int
+) -> None:
+    await _serve(world, limit=1, timeoutSeconds=seconds)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            await asyncio.sleep(0.6)
+            yield _LONG
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{world.port}") as client:
+        headers = {"Host": "sd.default.localhost", "Content-Length": str(5 * len(_LONG))}
+        answer = await client.post("/headers", content=slowly(), headers=headers, timeout=30)
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("limits", [{}, {"timeoutSeconds": 60}], ids=["usual", "shorter"])
+async def test_what_is_no_answer_is_not_taken_for_lateness(
+    world: World, limits: dict[str, int]
+) -> None:
+    await _serve(world, limit=0, **limits)
+
+    answer = await world.fetch("sd", "/nonsense")
+
+    assert answer.status == 502
+    assert "no valid answer" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("limits", [{"timeoutSeconds": 1}, {"timeoutSeconds": 2}])
+@pytest.mark.parametrize("limit", [0, 1])
+async def test_limits_are_kept_while_the_agent_is_away(
+    world: World, limit: int, limits: dict[str, int]
+) -> None:
+    pod = await _serve(world, limit=limit, **limits)
+    await world.end_agent()
+
+    answer = await world.fetch("sd", "/hold")
+
+    assert answer.status == 504
+    pod.released.set()
 
 
 @pytest.mark.parametrize("limit", [0, 1])

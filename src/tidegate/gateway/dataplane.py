@@ -239,7 +239,7 @@ class DataPlane:
         return self._revisions
 
     def start_limit(self, slot: str) -> float:
-        """Seconds that pods have for the first byte, 0 where HAProxy's own limit does."""
+        """Seconds that pods have for the first byte, 0 where the limit on silences is shorter."""
         return self._start_limits.get(slot, 0.0)
 
     def set_routes(self, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
@@ -257,7 +257,7 @@ class DataPlane:
             PoolExhaustedError: there is none left.
         """
         slot = self.slots.assign(revision.key, is_limited=revision.is_limited)
-        self._start_limits[slot] = revision.start_ms / 1000 if revision.is_watched else 0.0
+        self._start_limits[slot] = revision.start_ms / 1000 if revision.has_start_limit else 0.0
         text = _revision_entry(slot, revision)
         if self._revisions.get(slot) != text:
             verb = "set" if slot in self._revisions else "add"
@@ -480,11 +480,12 @@ def _revision_entry(slot: str, revision: Revision) -> str:
         revision.key.namespace,
         revision.key.name,
         str(revision.max_queued),
+        slot,
     ]
     if revision.is_plain:
         # The slash at the end tells HAProxy that there is no more to do.
         return "/".join([*fields, ""])
-    fields += [str(revision.silence_ms), str(revision.idle_ms), slot]
+    fields += [str(revision.idle_ms), str(revision.start_ms)]
     if revision.affinity is not None:
         fields += [revision.affinity.cookie, str(revision.affinity.max_age)]
     return "/".join(fields)

@@ -15,9 +15,8 @@ class Affinity:
     max_age: int
 
 
-# As long as a revision without any settings may take: so nothing that Knative would let through
-# in it is ended.
-USUAL_SILENCE_MS = 300_000
+# What a revision without any settings has for the first byte of an answer.
+USUAL_START_MS = 300_000
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,19 @@ class Revision:
         return self.limit > 0
 
     @property
-    def silence_ms(self) -> int:
-        """The longest silence inside an answer; HAProxy ends it, and what has no answer, too."""
-        return self.idle_ms or max(self.start_ms, USUAL_SILENCE_MS)
+    def has_start_limit(self) -> bool:
+        """Whether a first byte may be late sooner than HAProxy would end a silence."""
+        return self.idle_ms == 0 or self.start_ms < self.idle_ms
 
     @property
     def is_watched(self) -> bool:
-        """Whether a first byte may be late sooner than HAProxy would end a silence."""
-        return self.start_ms < self.silence_ms
+        """Whether the first byte has longer than HAProxy can count for every request alike."""
+        return self.has_start_limit and self.start_ms > USUAL_START_MS
 
     @property
     def is_plain(self) -> bool:
         """Whether HAProxy's usual limit is all there is to do, and sessions do not stick."""
-        return (self.start_ms, self.idle_ms, self.affinity) == (USUAL_SILENCE_MS, 0, None)
+        return (self.start_ms, self.idle_ms, self.affinity) == (USUAL_START_MS, 0, None)
 
 
 @dataclass(frozen=True)

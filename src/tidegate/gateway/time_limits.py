@@ -19,7 +19,7 @@ from tidegate.apis.demand_hub import DemandHub
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.haproxy.socket import AdminError, AdminSocket
 from tidegate.gateway.haproxy.state import parse_now
-from tidegate.gateway.haproxy.streams import Stream, parse_progress, parse_streams
+from tidegate.gateway.haproxy.streams import Stream, has_watched, parse_progress, parse_streams
 from tidegate.gateway.overdue import Watch
 from tidegate.kube.clock import Clock
 from tidegate.kube.objects import Key
@@ -51,7 +51,9 @@ class _Keeper:
         """Look at its requests, and end those that are overdue."""
         try:
             asked = self._clock.monotonic()
-            text = await self._admin.read("show sess")
+            text = ""
+            if has_watched(await self._admin.read("show stat -1 1 -1")):
+                text = await self._admin.read("show sess")
             now = self._clock.monotonic()
             self._rested = now + _REST_SECONDS_PER_BYTE * len(text)
             self.watch.look(parse_streams(text), asked, now)

@@ -18,7 +18,7 @@ from pathlib import Path
 import jinja2
 
 from tidegate.gateway.haproxy.paths import Paths
-from tidegate.gateway.model import USUAL_SILENCE_MS
+from tidegate.gateway.model import USUAL_START_MS
 from tidegate.gateway.settings import GatewaySettings
 from tidegate.kube.errors import UserError
 
@@ -165,7 +165,7 @@ def render(settings: GatewaySettings, paths: Paths, *, turn: str = "") -> Config
         "max_queued": settings.max_queued,
         "hold_seconds": settings.hold_seconds,
         "stage_queue_ms": _STAGE_QUEUE_MS,
-        "usual_silence_ms": USUAL_SILENCE_MS,
+        "usual_start_ms": USUAL_START_MS,
         **{name: getattr(paths, name) for name in _PATHS},
     }
     compiled = environment.from_string(template)

@@ -1,14 +1,47 @@
--- What a client is told when its request ends without an answer from the pod: the pod's fault,
--- or, where the agent has said so just before it ended the request, that the time was over.
+-- The limits on the first byte of an answer, and what a client is told when its request ends without
+-- one: the pod's fault, or that the time was over. `timeout server` would count inside answers too.
+--
+-- What is here as a whole when a pod gets it, HAProxy ends by itself. Of the rest the agent says just
+-- before it ends the request that its time is over.
 
 local VALID_SECONDS = 1
 local expected = {}
+
+local OVERDUE = '{"code":504,"message":"the pod sent nothing within the time limit of its revision"}'
+local JSON = { ["content-type"] = { "application/json" } }
+
+-- HAProxy's timers may be a moment early by its time of day.
+local EARLY_MS = 50
+
+local function now_ms(txn) return txn.f:date(0, "ms") end
+
+local function end_overdue(txn) txn:done(txn:reply({ status = 504, headers = JSON, body = OVERDUE })) end
+
+-- Called at the dispatch to the pod, whenever something happens to the answer, and when it is due.
+core.register_action("limit", { "tcp-res" }, function(txn)
+  local due_ms = txn:get_var("txn.due_ms")
+  if due_ms == nil then
+    local limit_ms = tonumber(txn:get_var("txn.start_ms"))
+    txn:set_var("txn.due_ms", now_ms(txn) + limit_ms)
+    act.wake_time(limit_ms + 1)
+    return act.YIELD
+  end
+  if txn.res:may_recv() and txn.res:input() == 0 and now_ms(txn) >= due_ms then end_overdue(txn) end
+  return act.CONTINUE
+end)
+
+-- Called when the usual time is over, or when the answer cannot come or be read: that is not late.
+core.register_action("late", { "tcp-res" }, function(txn, usual_ms)
+  local due_ms = txn:get_var("txn.whole_ms") + tonumber(usual_ms)
+  if txn.res:may_recv() and now_ms(txn) >= due_ms - EARLY_MS then end_overdue(txn) end
+  return act.CONTINUE
+end, 1)
 
 -- Of a watched request the stream behind `again` is ended; it or the one before it tells the client.
 local function slot_of(txn)
   local backend = txn.f:be_name()
   if backend ~= "again" then return backend end
-  return txn:get_var("txn.rev"):match("^" .. ("[^/]*/"):rep(6) .. "([^/]*)")
+  return txn:get_var("txn.rev"):match("^" .. ("[^/]*/"):rep(4) .. "([^/]*)")
 end
 
 local function is_expected(slot)
@@ -22,7 +55,7 @@ end
 core.register_fetches("no_answer", function(txn)
   if is_expected(slot_of(txn)) then
     txn:set_var("txn.overdue", "overdue")
-    return '{"code":504,"message":"the pod sent nothing within the time limit of its revision"}'
+    return OVERDUE
   end
   return '{"code":502,"message":"the pod closed the connection or sent no valid answer"}'
 end)

@@ -18,7 +18,7 @@ _MESSAGES = re.compile(r" req\.st=(\w+) rsp\.st=(\w+) ")
 _PART = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ESTABLISHED = 8
-_FRONTENDS = frozenset(("http", "door", "again", "park"))
+_FRONTENDS = frozenset(("again", "park"))
 _NO_POD = frozenset(("park", "next", "<none>"))
 
 
@@ -45,12 +45,18 @@ class Stream:
 
 
 def parse_streams(text: str) -> Iterator[Stream]:
-    """The requests of `show sess`, second stages left out."""
+    """The requests of `show sess` that HAProxy does not end by itself, second stages left out."""
     for match in _LINE.finditer(text):
         id_, source, frontend, proxy, server, age, state, retries = match.groups()
         if frontend in _FRONTENDS:
             is_with_pod = int(state) == _ESTABLISHED and server not in _NO_POD
             yield Stream(id_, source, proxy, server, int(retries), is_with_pod, _seconds(age))
+
+
+def has_watched(text: str) -> bool:
+    """Whether the frontends of `show stat -1 1 -1` have requests that HAProxy does not end itself."""
+    rows = (row.split(",", 5) for row in text.splitlines())
+    return any(row[:2] == ["again", "FRONTEND"] and row[4] != "0" for row in rows)
 
 
 @dataclass(frozen=True)
