@@ -10,6 +10,7 @@ import pytest
 from tidegate.gateway.haproxy.streams import (
     Progress,
     Stream,
+    has_watched,
     parse_progress,
     parse_streams,
 )
@@ -20,10 +21,11 @@ _WAITING = Progress(age=0.0, is_sent=True, is_answered=False)
 
 _LINES = """\
 0x3240: proto=? ts=00 epoch=0 age=20828d14h calls=1 rate=0 cpu=0 lat=0 rq[f=808000h,i=0,an=00h,ax=] rp[f=80008000h,i=0,an=00h,ax=] scf=[8,40h,fd=-1,rex=,wex=] scb=[8,449h,fd=46,rex=,wex=] exp= rc=0 c_exp=
-0x3241: proto=tcpv4 src=127.0.0.1:46460 fe=http be=l0001 srv=li-a ts=00 epoch=0x5 age=1m2s calls=1 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an=1400000h,ax=] scf=[8,402h,fd=47,rex=,wex=] scb=[8,1411h,fd=49,rex=4m58s,wex=] exp=4m58s rc=2 c_exp=
-0x3242: proto=tcpv6 src=::1:46470 fe=http be=l0001 srv=<none> ts=00 epoch=0x5 age=9s calls=1 rate=0 cpu=0 lat=0 rq[f=808000h,i=16103,an=8000h,ax=] rp[f=80000000h,i=0,an=00h,ax=] scf=[8,402h,fd=48,rex=,wex=] scb=[2,1811h,fd=-1,rex=,wex=] exp=9m58s rc=0 c_exp=9m58s
-0x3243: proto=tcpv4 src=127.0.0.1:46480 fe=http be=u0001 srv=park ts=00 epoch=0x5 age=9s calls=1 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an=1400000h,ax=] scf=[8,402h,fd=47,rex=,wex=] scb=[8,1411h,fd=49,rex=,wex=] exp=4m58s rc=0 c_exp=
+0x3241: proto=tcpv4 src=127.0.0.1:46460 fe=again be=l0001 srv=li-a ts=00 epoch=0x5 age=1m2s calls=1 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an=1400000h,ax=] scf=[8,402h,fd=47,rex=,wex=] scb=[8,1411h,fd=49,rex=4m58s,wex=] exp=4m58s rc=2 c_exp=
+0x3242: proto=tcpv6 src=::1:46470 fe=again be=l0001 srv=<none> ts=00 epoch=0x5 age=9s calls=1 rate=0 cpu=0 lat=0 rq[f=808000h,i=16103,an=8000h,ax=] rp[f=80000000h,i=0,an=00h,ax=] scf=[8,402h,fd=48,rex=,wex=] scb=[2,1811h,fd=-1,rex=,wex=] exp=9m58s rc=0 c_exp=9m58s
+0x3243: proto=tcpv4 src=127.0.0.1:46480 fe=again be=u0001 srv=park ts=00 epoch=0x5 age=9s calls=1 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an=1400000h,ax=] scf=[8,402h,fd=47,rex=,wex=] scb=[8,1411h,fd=49,rex=,wex=] exp=4m58s rc=0 c_exp=
 0x3244: proto=unix_stream src=unix:1 fe=park be=u0001 srv=un-a ts=00 epoch=0x5 age=9s calls=1 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an=1400000h,ax=] scf=[8,402h,fd=47,rex=,wex=] scb=[8,1411h,fd=49,rex=,wex=] exp=4m58s rc=0 c_exp=
+0x3246: proto=tcpv4 src=127.0.0.1:46490 fe=http be=u0001 srv=un-a ts=00 epoch=0x5 age=9s calls=1 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an=1400000h,ax=] scf=[8,402h,fd=47,rex=,wex=] scb=[8,1411h,fd=49,rex=,wex=] exp=4m58s rc=0 c_exp=
 0x3245: proto=unix_stream src=unix:1 fe=pods be=p0001 srv=l0001:li-a ts=00 epoch=0x5 age=9s calls=3 rate=1 cpu=0 lat=0 rq[f=1840000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an=1400000h,ax=] scf=[8,482h,fd=50,rex=,wex=] scb=[8,1411h,fd=51,rex=23h59m,wex=] exp=23h59m rc=0 c_exp=
 """  # noqa: E501
 
@@ -37,7 +39,19 @@ now 1795458682.600000
 """
 
 
-def test_only_what_is_on_its_way_to_a_pod_is_read() -> None:
+_FRONTENDS = """\
+# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,
+http,FRONTEND,,,7,9,1835,200,100,100,
+again,FRONTEND,,,{watched},1,7340,3,10,10,
+"""
+
+
+@pytest.mark.parametrize(("watched", "expected"), [(0, False), (1, True), (10, True)])
+def test_streams_are_asked_for_only_where_some_are_watched(watched: int, expected: bool) -> None:
+    assert has_watched(_FRONTENDS.format(watched=watched)) == expected
+
+
+def test_only_what_haproxy_does_not_end_by_itself_is_read() -> None:
     streams = {stream.id: stream for stream in parse_streams(_LINES)}
 
     assert set(streams) == {"0x3241", "0x3242", "0x3243", "0x3244"}

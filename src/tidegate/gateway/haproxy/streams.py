@@ -54,7 +54,7 @@ def parse_streams(text: str) -> Iterator[Stream]:
 
 
 def has_watched(text: str) -> bool:
-    """Whether the frontends of `show stat -1 1 -1` have requests that HAProxy does not end itself."""
+    """Whether `show stat -1 1 -1` tells of requests that HAProxy does not end by itself."""
     rows = (row.split(",", 5) for row in text.splitlines())
     return any(row[:2] == ["again", "FRONTEND"] and row[4] != "0" for row in rows)
 
