@@ -44,6 +44,30 @@ async def test_all_four_kinds_of_calls(model: GrpcWorld, limit: int, over_tls: b
     assert await chat.code() is grpc.StatusCode.OK
 
 
+@pytest.mark.usefixtures("usual_second")
+@pytest.mark.parametrize("limit", [0, 1], ids=["unlimited", "limited"])
+async def test_streams_may_be_silent_for_longer_than_their_beginning_may_take(
+    model: GrpcWorld, limit: int
+) -> None:
+    await model.deploy(limit=limit)
+    channel = model.channel()
+
+    tokens = channel.unary_stream("/model.Model/Tokens")(b"", timeout=30)
+    assert await tokens.read() == b"first"
+    await asyncio.sleep(2.5)
+    model.model.go.set()
+    assert await tokens.read() == b"second"
+    assert await tokens.read() is grpc.aio.EOF
+
+    chat = channel.stream_stream("/model.Model/Chat")(timeout=30)
+    for word in (b"one", b"two"):
+        await chat.write(word)
+        assert await chat.read() == b"you said " + word
+        await asyncio.sleep(2.5)
+    await chat.done_writing()
+    assert await chat.code() is grpc.StatusCode.OK
+
+
 async def test_failures_arrive_with_their_status_and_words(model: GrpcWorld) -> None:
     await model.deploy()
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -17,8 +17,6 @@ import websockets
 
 from tests.gateway.pods import CountingPod
 from tests.gateway.world import World
-from tidegate.gateway import model
-from tidegate.gateway.haproxy import config
 from tidegate.gateway.reading import revision_of
 
 _EVENTS = "text/event-stream"
@@ -103,13 +101,6 @@ def test_haproxy_keeps_what_it_can_count(
 
     assert (revision.is_plain, revision.has_start_limit) == (plain, start)
     assert revision.is_watched == watched
-
-
-@pytest.fixture
-def usual_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a revision without settings has for a first byte is a second, not five minutes."""
-    monkeypatch.setattr(model, "USUAL_START_MS", 1000)
-    monkeypatch.setattr(config, "USUAL_START_MS", 1000)
 
 
 # Longer than what HAProxy reads before it sends on.
