@@ -274,6 +274,23 @@ async def test_the_time_in_the_queue_does_not_count(world: World) -> None:
     assert {(await request.answer()).status for request in requests} == {200}
 
 
+@pytest.mark.parametrize("body", [b"", b"{}"], ids=["none", "short"])
+async def test_the_time_does_not_count_in_which_the_pod_works_for_who_has_left(
+    world: World, body: bytes
+) -> None:
+    pod = await _serve(world, limit=1, timeoutSeconds=2)
+    left = await world.send("sd", "/hold")
+    await world.working(pod)
+    left.leave(reset=True)
+
+    waiting = await world.send("sd", "/headers", body=body)
+    await asyncio.sleep(3)
+    pod.released.set()
+
+    assert (await waiting.answer()).status == 200
+    assert pod.most == 1
+
+
 async def test_limits_are_kept_after_the_agent_was_away(world: World) -> None:
     pod = await _serve(world, limit=1, timeoutSeconds=2)
     request = await world.send("sd", "/hold")

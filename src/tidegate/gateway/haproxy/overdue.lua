@@ -26,7 +26,12 @@ core.register_action("limit", { "tcp-res" }, function(txn)
     act.wake_time(limit_ms + 1)
     return act.YIELD
   end
-  if txn.res:may_recv() and txn.res:input() == 0 and now_ms(txn) >= due_ms then end_overdue(txn) end
+  if not txn.res:may_recv() or txn.res:input() > 0 then
+    -- What goes back to the queue has its whole time at the next pod.
+    txn:unset_var("txn.due_ms")
+  elseif now_ms(txn) >= due_ms then
+    end_overdue(txn)
+  end
   return act.CONTINUE
 end)
 
