@@ -176,3 +176,43 @@ async def test_a_websocket_over_tls_goes_through(model: GrpcWorld) -> None:
             for message in ("hello", b"\x00" * 1_000_000):
                 await client.send(message)
                 assert await client.recv() == message
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_a_long_body_waits_for_a_pod_that_works_for_who_has_left(
+    world: World, limit: int
+) -> None:
+    """HAProxy cannot send it back to the queue; it must not be refused, nor be one too many."""
+    await world.revision("sd-00001", limit=limit)
+    pod = await world.pod("sd-00001", "sd-a")
+    await world.route("sd", {"sd-00001": 100})
+    await world.in_rotation("sd-00001", 1)
+    left = [await world.send("sd", "/hold") for _ in range(limit)]
+    await world.working(pod, requests=limit)
+    for request in left:
+        request.leave(reset=True)
+
+    waiting = [await world.send("sd", "/headers", body=_PIECE) for _ in range(2 * limit)]
+    await asyncio.sleep(0.5)
+    assert pod.seen == ["/hold"] * limit
+    pod.released.set()
+
+    assert [(await request.answer()).status for request in waiting] == [200] * 2 * limit
+    assert pod.most == limit
+
+
+async def test_a_long_body_waits_for_no_pod_that_has_gone(world: World) -> None:
+    await world.revision("sd-00001", limit=1)
+    pod = await world.pod("sd-00001", "sd-a")
+    await world.route("sd", {"sd-00001": 100})
+    await world.in_rotation("sd-00001", 1)
+    left = await world.send("sd", "/hold")
+    await world.working(pod)
+    left.leave(reset=True)
+    waiting = await world.send("sd", "/headers", body=_PIECE)
+    await world.demand("sd-00001", in_flight=1)
+
+    pod.die()
+    await world.endpoint("sd-00001", pod, gone=True)
+
+    assert (await waiting.answer()).status in (502, 503)

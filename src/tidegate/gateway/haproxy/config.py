@@ -31,7 +31,7 @@ _STAGES = 4
 # How long a request stays bound to a pod that is busy for somebody who has left.
 _STAGE_QUEUE_MS = 25
 
-_PROGRAMS = ("park.lua", "rules.lua", "watchdog.lua", "overdue.lua")
+_PROGRAMS = ("park.lua", "rules.lua", "watchdog.lua", "overdue.lua", "stage.lua")
 
 _UNAVAILABLE = "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\nCache-Control: no-cache\r\n\r\n"
 
@@ -243,6 +243,7 @@ _PATHS = (
     "rules_lua",
     "watchdog_lua",
     "overdue_lua",
+    "stage_lua",
     "notice_socket",
     "records_socket",
     "routes_map",

@@ -52,6 +52,10 @@ class Paths:
         return self.directory / "overdue.lua"
 
     @property
+    def stage_lua(self) -> Path:
+        return self.directory / "stage.lua"
+
+    @property
     def unavailable_http(self) -> Path:
         return self.directory / "unavailable.http"
 
