@@ -214,6 +214,7 @@ async def test_who_cannot_wait_for_the_grace_need_not(theatre: Stage) -> None:
     control = theatre.start()
     await theatre.create("a", container=STUBBORN)
     pod = await theatre.ready("a")
+    await theatre.api.eventually(lambda: is_stubborn(pid_of(pod)))
     await control.die()
     node, _ = theatre.build()
     at_once = asyncio.Event()
@@ -255,6 +256,13 @@ async def test_a_second_start_is_warm(theatre: Stage) -> None:
 
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def is_stubborn(pid: int) -> bool:
+    """Whether the process has come to ignore SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    return bool(ignored >> (signal.SIGTERM - 1) & 1)
 
 
 def is_running(pid: int) -> bool:
