@@ -91,10 +91,16 @@ def test_a_deployment_and_its_scale(client: Client) -> None:
     client.create(Deployment(metadata=ObjectMeta(name="web"), spec=spec))
     scale = Deployment.Scale(metadata=ObjectMeta(name="web"), spec=ScaleSpec(replicas=1))
     client.replace(scale)
+    # With no replicas the Deployment is available, too: only a pod shows that the scale has acted.
+    _, pod = next(iter(client.watch(Pod, labels=labels)))
+    assert pod.metadata is not None
+    name = str(pod.metadata.name)
+    client.wait(Pod, name, for_conditions=["Ready"])
     client.wait(Deployment, "web", for_conditions=["Available"])
-    pods = [pod for pod in client.list(Pod, labels=labels) if pod.metadata]
-    client.wait(Pod, str(pods[0].metadata.name), for_conditions=["Ready"])
-    lines = list(client.log(str(pods[0].metadata.name)))
+    assert [str(pod.metadata.name) for pod in client.list(Pod, labels=labels) if pod.metadata] == [
+        name
+    ]
+    lines = list(client.log(name))
     assert all(isinstance(line, str) for line in lines)
 
 
