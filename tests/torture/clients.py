@@ -26,6 +26,7 @@ class Sent:
         number: its id, unlike any other's.
         service: which service it asked.
         milliseconds: of work it asked for.
+        length: bytes of its body.
         sent, ended: monotonic seconds; `ended` is when the answer was whole, or the client gone.
         status: of the answer; 0 if none came.
         body, pod: of the answer.
@@ -36,6 +37,7 @@ class Sent:
     number: str
     service: str
     milliseconds: int
+    length: int = 0
     sent: float = 0.0
     ended: float = 0.0
     status: int = 0
@@ -54,6 +56,7 @@ class Habits:
             at once, as one does whose page does not load.
         stay_seconds: the longest a leaving client stays.
         work_ms: the longest usual work; one request in thirty takes twenty times as long.
+        long_bytes: of the body of one request in twenty, more than HAProxy keeps; its client stays.
         endless_ms: work that takes longer than its revision may; one request in 400.
         pause_seconds: between a client's requests at most.
     """
@@ -61,6 +64,7 @@ class Habits:
     leaving: float = 0.2
     stay_seconds: float = 0.3
     work_ms: int = 60
+    long_bytes: int = 200_000
     endless_ms: int = 7000
     pause_seconds: float = 0.02
 
@@ -83,10 +87,13 @@ class Connection:
                 self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
             assert self._reader is not None
             request.sent = time.monotonic()
+            method = "POST" if request.length else "GET"
             self._writer.write(
-                f"GET /work?ms={request.milliseconds} HTTP/1.1\r\n"
+                f"{method} /work?ms={request.milliseconds} HTTP/1.1\r\n"
                 f"Host: {request.service}.default.localhost\r\n"
+                f"Content-Length: {request.length}\r\n"
                 f"X-Request-Id: {request.number}\r\n\r\n".encode()
+                + bytes(request.length)
             )
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
             headers = dict(
@@ -169,9 +176,11 @@ class Crowd:
         is_endless = len(self.sent) % 400 == 100
         if is_endless:
             work = habits.endless_ms
-        request = Sent(f"{self._seed}-{self._service}-{len(self.sent)}", self._service, work)
+        length = habits.long_bytes if chance.random() < 0.05 else 0
+        number = f"{self._seed}-{self._service}-{len(self.sent)}"
+        request = Sent(number, self._service, work, length)
         self.sent.append(request)
-        leaves = chance.random() < habits.leaving and not is_endless
+        leaves = chance.random() < habits.leaving and not is_endless and not length
         # Skewed: some leave at once, some while they are served, some after a long wait.
         stay = chance.random() ** 3 * habits.stay_seconds if leaves else _PATIENCE_SECONDS
         try:

@@ -177,13 +177,16 @@ def _known_by(beats: Sequence[Beat], at: float) -> float:
 def _idle_beside_waiting(
     sent: Iterable[Sent], seen: Sequence[Seen], faults: Sequence[Fault]
 ) -> Iterable[str]:
-    """Pods with nothing to do while a request waits that their revision got later."""
-    asked = {request.number: request.sent for request in sent}
+    """Pods with nothing to do while a request waits that their revision got later.
+
+    A long body may wait for the pod it was given to: HAProxy cannot send it back to the queue.
+    """
+    asked = {request.number: request.sent for request in sent if not request.length}
     waited = defaultdict[str, list[Seen]](list)
     worked = defaultdict[str, list[Seen]](list)
     for one in seen:
         worked[one.process].append(one)
-        if one.began - asked[one.number] > _IDLE_SECONDS:
+        if one.number in asked and one.began - asked[one.number] > _IDLE_SECONDS:
             waited[_revision(one.process)].append(one)
     for process, requests in worked.items():
         for start, end in _pauses(requests):
@@ -240,7 +243,8 @@ def _unexplained(
     yet to hear of: the kernel closes a process's sockets one by one.
 
     The answer for a killed pod is 502, or, where HTTP asks for that (a request on a connection
-    that has served before), the connection's end without an answer.
+    that has served before), the connection's end without an answer. A long body that finds no
+    program cannot go back to the queue: 503, until the control plane takes the pod out.
     """
     budget: Counter[Fault] = Counter()
     for request in sorted(sent, key=lambda request: request.ended):
@@ -260,6 +264,8 @@ def _unexplained(
             and request.sent - _DYING_SECONDS <= fault.at <= request.ended
             and all(one.process == fault.process for one in reached)
         ]
+        if _found_no_program(request, faults):
+            continue
         if request.status in (0, 502) and killed:
             budget[killed[-1]] += 1
             if budget[killed[-1]] > 2 * limits[request.service]:
@@ -272,6 +278,30 @@ def _is_late(request: Sent) -> bool:
     """Answered 504, past the limit of its revision."""
     late = request.ended - request.sent >= TIMEOUT_SECONDS - _TICK_SECONDS
     return request.status == 504 and late
+
+
+def _found_no_program(request: Sent, faults: Sequence[Fault]) -> bool:
+    """A long body came to a killed pod that nobody has taken out yet."""
+    away = [
+        (fault.at, fault.until + _CATCHING_UP_SECONDS)
+        for fault in faults
+        if fault.kind == "control plane"
+    ]
+    return bool(request.length and request.status == 503) and any(
+        fault.kind == "pod"
+        and fault.service == request.service
+        and fault.at <= request.ended
+        and _taken_out(fault.at, away) >= request.sent
+        for fault in faults
+    )
+
+
+def _taken_out(killed: float, away: Iterable[tuple[float, float]]) -> float:
+    """When a pod that was killed at this time gets no more requests."""
+    return max(
+        [killed + _DYING_SECONDS]
+        + [back for left, back in away if left <= killed + _DYING_SECONDS and killed <= back]
+    )
 
 
 def _met_proxy(request: Sent, fault: Fault) -> bool:

@@ -20,6 +20,8 @@ _LATE = replace(_SENT, status=504, body="", pod="", ended=10.0 + TIMEOUT_SECONDS
 _CUT_LATE = replace(_LATE, status=0, error="IncompleteReadError")
 _BEATS = [Beat(asked=n / 10, answered=n / 10 + 0.01) for n in range(500)]
 # Both of one revision; the second waits while the pod of the first has nothing to do.
+_REFUSED = replace(_SENT, length=99, status=503, body="", pod="")
+_KILLED_BEFORE = replace(_POD_KILLED, at=8.0)
 _BEFORE = replace(_SEEN, number="m", began=9.8, ended=9.9, arrived=9.8)
 _ASKED = replace(_SENT, number="m", body="m 5 one-a\n", sent=9.7, ended=9.9)
 _WAITED = replace(_SENT, ended=21.0)
@@ -40,6 +42,9 @@ _TAKEN_LATE = replace(_SEEN, began=20.0, ended=20.9, arrived=20.0)
         ([_ASKED, _WAITED], [replace(_BEFORE, process="one-b.8"), _TAKEN_LATE], []),
         ([_FAILED], [replace(_SEEN, ended=None)], [_POD_KILLED]),
         ([replace(_FAILED, status=0, error="ConnectionResetError")], [], [_PROXY_KILLED]),
+        ([_REFUSED], [], [_POD_KILLED]),
+        ([_REFUSED], [], [_KILLED_BEFORE, Fault("control plane", 7.5, until=10.5)]),
+        ([_ASKED, replace(_WAITED, length=99)], [_BEFORE, _TAKEN_LATE], []),
     ],
 )
 def test_what_may_be_is_no_breach(sent: list[Sent], seen: list[Seen], faults: list[Fault]) -> None:
@@ -77,6 +82,9 @@ def test_what_may_be_is_no_breach(sent: list[Sent], seen: list[Seen], faults: li
         ([_FAILED], [_SEEN], [replace(_POD_KILLED, process="one-b.8")], "no fault explains it"),
         ([_FAILED], [_SEEN], [_PROXY_KILLED], "no fault explains it"),
         ([replace(_FAILED, number=n) for n in "abc"], [], [_POD_KILLED], "may cost"),
+        ([_REFUSED], [], [], "no fault explains it"),
+        ([_REFUSED], [], [_KILLED_BEFORE], "no fault explains it"),
+        ([replace(_REFUSED, length=0)], [], [_POD_KILLED], "no fault explains it"),
     ],
 )
 def test_what_must_not_be_is_a_breach(

@@ -41,23 +41,23 @@ class Witness:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                writer.write(await self._work(head, writer.get_extra_info("socket")))
-                self._leave()
+                self._enter()
+                try:
+                    await reader.readexactly(int(_field(head, "content-length") or 0))
+                    writer.write(await self._work(head, writer.get_extra_info("socket")))
+                finally:
+                    self._leave()
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()
 
     async def _work(self, head: str, connection: socket.socket) -> bytes:
-        first, *lines = head.split("\r\n")
-        target = urlsplit(first.split()[1])
+        target = urlsplit(head.split()[1])
         if target.path != "/work":
-            self._enter()
             return _answer(f"{self._pod}\n")
-        fields = (line.partition(":") for line in lines)
-        number = next(value.strip() for name, _, value in fields if name.lower() == "x-request-id")
+        number = _field(head, "x-request-id")
         milliseconds = int(parse_qs(target.query)["ms"][0])
-        self._enter()
         began = time.monotonic()
         arrived = began - _seconds_since_data(connection)
         self._note(f"S {number} {self._at_once} {began:.6f} {arrived:.6f}\n")
@@ -76,6 +76,11 @@ class Witness:
 
     async def wait_idle(self) -> None:
         await self._idle.wait()
+
+
+def _field(head: str, wanted: str) -> str:
+    fields = (line.partition(":") for line in head.split("\r\n"))
+    return next((value.strip() for name, _, value in fields if name.lower() == wanted), "")
 
 
 def _seconds_since_data(connection: socket.socket) -> float:
