@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,22 +19,20 @@ async def listening(path: Path, serve: Serve) -> AsyncGenerator[None]:
     """
     tasks: set[asyncio.Task[None]] = set()
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+    async def handle(reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
             await serve(reader)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not server.is_serving():
             # It was accepted just before the end.
             writer.close()
             return
-        task = asyncio.ensure_future(handle(reader, writer))
+        task = asyncio.ensure_future(handle(reader))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        # Here, for a task that is cancelled before it has begun closes nothing.
+        task.add_done_callback(lambda _: writer.close())
 
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - one call on a local file
     # The directory is the owner's alone, so nobody else can reach the socket.
@@ -41,6 +40,10 @@ async def listening(path: Path, serve: Serve) -> AsyncGenerator[None]:
     try:
         yield
     finally:
+        # asyncio loses a connection that it has accepted, and not yet given away, when it closes.
+        for listener in server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        await asyncio.sleep(0)
         server.close()
         for task in tasks:
             task.cancel()
