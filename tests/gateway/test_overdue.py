@@ -40,9 +40,10 @@ now 1795458682.600000
 
 
 _FRONTENDS = """\
-# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,
-http,FRONTEND,,,7,9,1835,200,100,100,
-again,FRONTEND,,,{watched},1,7340,3,10,10,
+# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,\
+status,
+http,FRONTEND,,,7,9,1835,200,100,100,0,0,0,,,,,OPEN,
+again,FRONTEND,,,{watched},1,7340,3,10,10,0,0,0,,,,,OPEN,
 """
 
 

@@ -1,8 +1,8 @@
 """Which requests have waited too long for the first byte of their answer: pure bookkeeping.
 
-HAProxy has one limit for the silences of a server, before an answer and inside it. It is given
-the limit of silences inside answers; that of the first byte is kept here, from looks at HAProxy's
-streams. The next look is due when one that the last did not show could be overdue.
+HAProxy counts the time by itself for requests that it has as a whole, up to the usual limit. For
+the others it is kept here, from looks at HAProxy's streams. The next look is due when one that the
+last did not show could be overdue.
 
 The limit counts from the dispatch to the pod. Where nothing was queued or held, that is when the
 stream began. Elsewhere it is taken to be the last moment at which it can have been. So no request

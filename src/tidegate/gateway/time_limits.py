@@ -1,4 +1,4 @@
-"""Ends requests whose pods have not begun to answer in time.
+"""Ends requests whose pods have not begun to answer in time, where HAProxy cannot count it.
 
 What is overdue is decided in `overdue`; here is what asks HAProxy and tells it. HAProxy is asked
 only when a request can be overdue, over connections of its own, so that no other command waits.

@@ -57,6 +57,8 @@ local function is_expected(slot)
   return core.now().sec <= mark.last
 end
 
+core.register_fetches("overdue", function() return OVERDUE end)
+
 core.register_fetches("no_answer", function(txn)
   if is_expected(slot_of(txn)) then
     txn:set_var("txn.overdue", "overdue")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tidegate.gateway.haproxy.state import parse_stat
+
 _LINE = re.compile(
     r"^(0x[0-9a-f]+): proto=\S+ src=(\S+) fe=(\S+) be=(\S+) srv=(\S+) .* age=(\w+) .*"
     r" scb=\[(\d+),.* rc=(\d+) ",
@@ -55,8 +57,8 @@ def parse_streams(text: str) -> Iterator[Stream]:
 
 def has_watched(text: str) -> bool:
     """Whether `show stat -1 1 -1` tells of requests that HAProxy does not end by itself."""
-    rows = (row.split(",", 5) for row in text.splitlines())
-    return any(row[:2] == ["again", "FRONTEND"] and row[4] != "0" for row in rows)
+    frontends = (row for row in parse_stat(text) if row.server == "FRONTEND")
+    return any(row.proxy == "again" and row.current > 0 for row in frontends)
 
 
 @dataclass(frozen=True)
