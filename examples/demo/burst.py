@@ -56,7 +56,7 @@ class Service:
         answer = await http.post(
             f"{self.gateway}/sdapi/v1/txt2img",
             json={"prompt": prompt, "seed": 1000 + number},
-            headers={"Host": self.host},
+            headers={"Host": self.host, "Tidegate-Debug": "1"},
         )
         answered = time.monotonic()
         answer.raise_for_status()

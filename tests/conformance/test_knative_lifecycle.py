@@ -83,7 +83,8 @@ def check_parts(api: Api, name: str, revision: str, generation: int) -> None:
 
 
 def revision_that_answers(api: Api, host: str) -> str:
-    return api.platform.request(host).json()["headers"]["knative-serving-revision"]
+    answer = api.platform.request(host, headers={"Tidegate-Debug": "1"})
+    return answer.headers["Tidegate-Pod"].rpartition("-deployment-")[0]
 
 
 def test_created_and_updated(api: Api) -> None:

@@ -120,7 +120,8 @@ class Load:
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host = f"{self._kind.name}.default.localhost"
-        writer.write(f"GET /?work={self._kind.work} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        head = f"GET /?work={self._kind.work} HTTP/1.1\r\nHost: {host}\r\nTidegate-Debug: 1\r\n\r\n"
+        writer.write(head.encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         body = (await reader.readexactly(int(headers["content-length"]))).decode()

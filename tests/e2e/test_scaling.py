@@ -105,7 +105,7 @@ def test_a_long_request_outlives_the_scale_down_around_it(platform: Platform) ->
 
 def test_first_answer_from_zero_says_how_long_it_waited(platform: Platform) -> None:
     host = _deploy_at_zero(platform, "cold")
-    answer = platform.request(host)
+    answer = platform.request(host, headers={"Tidegate-Debug": "1"})
     assert answer.status_code == 200
     assert 0 < float(answer.headers["Tidegate-Cold-Start"]) < 10
     assert answer.headers["Tidegate-Pod"] == answer.json()["pod"]

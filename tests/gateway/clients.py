@@ -86,11 +86,13 @@ async def send(
     *,
     headers: dict[str, str] | None = None,
     body: bytes = b"",
+    asks: bool = True,
 ) -> Request:
-    """Send a request and do not wait for its answer."""
+    """Send a request, which may ask for its pod's name, and do not wait for its answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    lines += ["Tidegate-Debug: 1"] if asks else []
     if body:
         lines.append(f"Content-Length: {len(body)}")
     writer.write("\r\n".join([*lines, "", ""]).encode() + body)
@@ -104,7 +106,8 @@ async def fetch(
     *,
     headers: dict[str, str] | None = None,
     body: bytes = b"",
+    asks: bool = True,
 ) -> Answer:
     """One request and its answer."""
-    request = await send(port, host, path, headers=headers, body=body)
+    request = await send(port, host, path, headers=headers, body=body, asks=asks)
     return await request.answer()

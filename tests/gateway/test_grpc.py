@@ -18,7 +18,8 @@ async def test_all_four_kinds_of_calls(model: GrpcWorld, limit: int, over_tls: b
     await model.deploy(limit=limit)
     channel = model.channel(over_tls=over_tls)
 
-    call = channel.unary_unary("/model.Model/Echo")(b"hello", timeout=30)
+    metadata = (("tidegate-debug", "1"),)
+    call = channel.unary_unary("/model.Model/Echo")(b"hello", timeout=30, metadata=metadata)
     assert await call == b"hello"
     assert dict(await call.trailing_metadata()) == {"x-cost": "7", "x-bin-bin": b"\x00\xff"}
     assert dict(await call.initial_metadata())["tidegate-pod"] == "model-a"

@@ -52,8 +52,8 @@ async def test_a_pod_that_does_not_begin_to_answer_gives_504(
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["code"] == 504
     assert "time limit" in answer.json()["message"]
-    # One second of patience, not sixty; the rest is a busy machine's.
-    assert 1 <= time.monotonic() - begun < 30
+    # One second of patience, not sixty; timers may be a moment early.
+    assert 0.95 <= time.monotonic() - begun < 30
     pod.released.set()
 
 

@@ -92,7 +92,8 @@ class Connection:
                 f"{method} /work?ms={request.milliseconds} HTTP/1.1\r\n"
                 f"Host: {request.service}.default.localhost\r\n"
                 f"Content-Length: {request.length}\r\n"
-                f"X-Request-Id: {request.number}\r\n\r\n".encode()
+                f"X-Request-Id: {request.number}\r\n"
+                "Tidegate-Debug: 1\r\n\r\n".encode()
                 + bytes(request.length)
             )
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode()

@@ -69,7 +69,7 @@ class GatewaySender:
         request = httpx.Request(
             "POST",
             gateway.url + self._path,
-            headers={"Host": gateway.host, "Accept": "application/json"},
+            headers={"Host": gateway.host, "Accept": "application/json", "Tidegate-Debug": "1"},
             json=payload,
             extensions={"timeout": {"connect": CONNECT_SECONDS, "pool": None}},
         )
