@@ -13,6 +13,7 @@ import time
 import pytest
 
 from tests.e2e.platform import Platform
+from tests.support.waiting import wait_until
 
 RUN = ("run", "--restart=Never", "--image=counter", "--rm", "--quiet", "--command")
 
@@ -65,8 +66,7 @@ def test_a_terminal(platform: Platform) -> None:
         with platform.start_kubectl(
             *RUN, "-it", "shell", "--", "sh", stdin=side, stdout=side, stderr=side
         ) as client:
-            # Like its user: the prompt may have come before the client was attached.
-            seen = until(terminal, client, b"# ", b"$ ", press=b"\n")
+            seen = until(terminal, client, b"# ", b"$ ")
             os.write(terminal, b"tty; stty size; echo $TERM-$((40+2)); exit 3\n")
             seen += until(terminal, client)
             assert client.wait(30) == 3
@@ -77,9 +77,7 @@ def test_a_terminal(platform: Platform) -> None:
     assert b"xterm-42" in seen
 
 
-def until(
-    terminal: int, client: subprocess.Popen[bytes], *marks: bytes, press: bytes = b""
-) -> bytes:
+def until(terminal: int, client: subprocess.Popen[bytes], *marks: bytes) -> bytes:
     """What is seen until one of the marks, or until the client has ended."""
     seen, deadline = b"", time.monotonic() + 60
     while time.monotonic() < deadline and not any(mark in seen for mark in marks):
@@ -87,9 +85,21 @@ def until(
             seen += os.read(terminal, 4096)
         elif client.poll() is not None:
             break
-        elif press:
-            os.write(terminal, press)
     return seen
+
+
+@pytest.mark.parametrize("tty", [False, True], ids=["pipes", "terminal"])
+def test_the_one_client_misses_nothing_that_was_said_before_it_came(
+    platform: Platform, tty: bool
+) -> None:
+    name = f"early-{tty}".lower()
+    script = "echo early; read word; echo got $word"
+    create(platform, name, "sh", "-c", script, stdin=True, stdinOnce=True, tty=tty)
+    wait_until(lambda: platform.kubectl("logs", name).stdout.split() == ["early"])
+    said = platform.kubectl("attach", "-i", name, stdin="word\n").stdout.split()
+    # A terminal shows what is typed.
+    assert said == ["early", *(["word"] if tty else []), "got", "word"]
+    platform.kubectl("delete", "pod", name, "--wait=false")
 
 
 def test_input_stays_open_from_one_client_to_the_next(platform: Platform) -> None:

@@ -16,6 +16,7 @@ import os
 import selectors
 import socket
 import termios
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,24 @@ class Ends:
             os.close(handle)
 
 
+class Early:
+    """What a container said before the one client came that it is for, as with `kubectl run -i`.
+
+    Attributes:
+        pieces: channels and bytes, the last `BACKLOG` bytes of them.
+    """
+
+    def __init__(self) -> None:
+        self.pieces: deque[tuple[int, bytes]] = deque()
+        self._size = 0
+
+    def keep(self, channel: int, data: bytes) -> None:
+        self.pieces.append((channel, data))
+        self._size += len(data)
+        while self._size > BACKLOG:
+            self._size -= len(self.pieces.popleft()[1])
+
+
 class ContainerStreams:
     """The template's side of one container's streams.
 
@@ -72,6 +91,7 @@ class ContainerStreams:
         self._attached: set[attachments.Attachment] = set()
         self._input: attachments.Input | None = None
         self._interactive = False
+        self._early: Early | None = None
 
     def make(self, *, stdin: bool, once: bool, tty: bool) -> Ends:
         """Make the streams of a new container.
@@ -81,6 +101,8 @@ class ContainerStreams:
             once: which ends with the first that is attached.
             tty: they are a terminal.
         """
+        if stdin and once:
+            self._early = Early()
         if tty:
             self._interactive = True
             return self._make_terminal(stdin=stdin)
@@ -109,6 +131,10 @@ class ContainerStreams:
             left=self._left,
         )
         self._attached.add(attachment)
+        if self._early is not None:
+            early, self._early = self._early, None
+            for channel, data in early.pieces:
+                attachment.offer(channel, data)
 
     def finish(self) -> None:
         """Take in all output so far, as the container has ended, and tell who is attached."""
@@ -192,6 +218,8 @@ class ContainerStreams:
             self._over()
 
     def _offer(self, channel: int, data: bytes) -> None:
+        if self._early is not None:
+            self._early.keep(channel, data)
         for attachment in list(self._attached):
             attachment.offer(channel, data)
             if attachment.backlog > BACKLOG and not self._interactive:
