@@ -1,7 +1,7 @@
 """What every test runs in: a place for temporary files that goes with it.
 
-HAProxy's sockets need short paths, which pytest's own directories do not have: the gateways of tests
-keep their files here.
+HAProxy's sockets need short paths, which pytest's own directories do not have: the gateways of
+tests keep their files here.
 """
 
 from __future__ import annotations
