@@ -1,6 +1,6 @@
 """Requests per second through the gateway, against static HAProxy and nginx in front of the same.
 
-    python -m benchmarks.gateway [--seconds 4] [--rounds 3] [--connections 64]
+    python -m benchmarks.gateway [--seconds 2] [--rounds 7] [--connections 64]
 
 The load is `wrk`'s (installed with apt when it is missing and we may); the pods are one HAProxy
 that answers by itself; nginx is left out where there is none. Cases take turns, so that a busy
@@ -131,8 +131,8 @@ class Result:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--threads", type=int, default=0, help="of the gateway's HAProxy")
     options = parser.parse_args()
