@@ -48,7 +48,7 @@ defaults
     timeout client 60s
     timeout server 60s
 """
-# What a proxy says of a request to the pods, to its client and to its log in most places.
+# What a proxy says of a request to the pods and to its log in most places, as the gateway does.
 _USUAL_RULES = """
     log ring@access format raw local0
     log-format "%f %s %ST %ts %Tw %Tr %Ta %B %U %HM %HP %ID"
@@ -57,7 +57,6 @@ _USUAL_RULES = """
     option forwardfor
     http-request set-header X-Forwarded-Proto http
     http-request add-header Forwarded 'for="%[src]";proto=http;host="%[req.hdr(host)]"'
-    http-response set-header X-Served-By %s
 """
 # Each request passes it twice, as those of a revision with a containerConcurrency pass the gateway.
 _TWO_STAGES = """
@@ -104,7 +103,6 @@ _NGINX_HEADERS = """
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header Forwarded "for=\\"$remote_addr\\";proto=$scheme;host=\\"$http_host\\"";
-            add_header X-Served-By $upstream_addr;
 """
 _PODS = 4
 
